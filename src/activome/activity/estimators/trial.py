@@ -1,0 +1,113 @@
+"""Base of methods on trials."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import xarray as xr
+from sklearn.base import TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+
+from activome._checks import check_finite
+from activome.activity.estimators.base import ActivityEstimator, refuse_too_large
+from activome.activity.stacking import SampleIndex, to_trials
+from activome.errors import ActivityError
+
+__all__ = ["TrialEstimator", "TrialTransformer"]
+
+Array = np.ndarray[Any, Any]
+
+
+class TrialEstimator(ActivityEstimator):
+    """Base of methods on trials: plain numbers are (n_trials, n_units, n_times)."""
+
+    _target_per: ClassVar[str] = "trial"
+
+    def _read(self, X: Any, *, reset: bool) -> tuple[Any, SampleIndex | None]:
+        owner = self._owner(reset)
+        index: SampleIndex | None = None
+        if isinstance(X, xr.DataArray):
+            refuse_too_large(X, owner=owner)
+            values, index = to_trials(X, owner=owner)
+            if index.mask is not None and not index.mask.all() and not self._allow_missing:
+                raise ActivityError(
+                    f"{owner}: trials must have equal lengths; {int((~index.mask).sum())} samples "
+                    "are not valid. Cut the trials to a common window."
+                )
+            self._check_units(values.shape[1], index, reset=reset)
+        else:
+            values = np.asarray(X)
+            if values.ndim != 3:
+                raise ActivityError(
+                    f"{owner}: plain numbers must be (n_trials, n_units, n_times); "
+                    f"got {values.ndim} axes of shape {values.shape}."
+                )
+            if reset:
+                self.unit_names_ = None
+                self.n_features_in_ = values.shape[1]
+            elif values.shape[1] != self.n_features_in_:
+                raise ActivityError(
+                    f"{owner}: activity must have the {self.n_features_in_} units of fit; "
+                    f"got {values.shape[1]}."
+                )
+        if values.size == 0 or (reset and values.shape[0] < self._min_samples):
+            raise ActivityError(
+                f"{owner}: needs at least {self._min_samples} trials with samples; "
+                f"got shape {values.shape}."
+            )
+        values = values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)
+        if not self._allow_missing:
+            check_finite(values, owner=owner, axes=("trial", "unit", "time"))
+        return values, index
+
+    def __sklearn_tags__(self) -> Tags:
+        """Tell scikit-learn that the input has three axes."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+class TrialTransformer(TransformerMixin, TrialEstimator):
+    """Base of methods that map each trial to features or to new series."""
+
+    def transform(self, X: Any) -> Any:
+        """Map each trial.
+
+        Parameters
+        ----------
+        X : xarray.DataArray or array-like, shape (n_trials, n_units, n_times)
+            An Activity, or plain numbers.
+
+        Returns
+        -------
+        xarray.DataArray or ndarray, shape (n_trials, n_outputs) or (n_trials, n_units, n_times)
+            For an Activity, an Activity with the labels of its trials.
+
+        Raises
+        ------
+        ActivityError
+            If the activity is not finite or has other units than in ``fit``.
+        """
+        check_is_fitted(self)
+        values, index = self._read(X, reset=False)
+        result = self._transform(values)
+        if index is None:
+            return result
+        frame = index.frame if "trial" in index.frame.dims else index.frame.expand_dims("trial")
+        if result.ndim == 2:
+            frame = frame.isel(time=0, drop=True) if "time" in frame.dims else frame
+            frame = frame.drop_vars("valid", errors="ignore")
+            rows = SampleIndex(frame, None, {}, index.attrs)
+            units = self._names_out(result.shape[1])
+            return rows.restore(result, units=units, kind=self._output_kind)
+        rows = SampleIndex(frame, None, index.unit_coords, index.attrs)
+        moved = np.moveaxis(result, 1, 2)
+        units_out = None if self._keeps_units else self._names_out(moved.shape[2])
+        flat = moved.reshape(-1, moved.shape[2])
+        return rows.restore(flat, units=units_out, kind=self._output_kind)
+
+    def _transform(self, values: Array) -> Array:
+        raise TypeError(f"{type(self).__name__} has no _transform.")
