@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -25,7 +26,17 @@ class ActivityEstimator(BaseEstimator):
 
     A method file implements ``_fit(values)`` or, with ``_takes_target``, ``_fit(values, y)``; and
     ``_transform(values)`` or ``_inverse_transform(values)`` where it has one.
+
+    Raises
+    ------
+    ActivityError
+        If the activity is not finite, is empty, or has the wrong shape or other units than in
+        ``fit``; or if the target is missing.
     """
+
+    # Given by the base of the kind of data, and by the method.
+    _read: Callable[..., tuple[Any, SampleIndex | None]]
+    _fit: Callable[..., None]
 
     _takes_target: ClassVar[bool] = False
     _accept_sparse: ClassVar[tuple[str, ...]] = ()
@@ -138,14 +149,8 @@ class ActivityEstimator(BaseEstimator):
         components = getattr(self, "components_", None)
         return self.n_features_in_ if components is None else int(components.shape[0])
 
-    def _fit(self, values: Any, *target: Any) -> None:
-        raise TypeError(f"{type(self).__name__} has no _fit.")
-
     def _owner(self, reset: bool) -> str:
         return f"{type(self).__name__}.{'fit' if reset else 'transform'}"
-
-    def _read(self, X: Any, *, reset: bool) -> tuple[Any, SampleIndex | None]:
-        raise TypeError(f"{type(self).__name__} has no way to read activity.")
 
     def _validate_matrix(self, X: Any, *, reset: bool) -> Any:
         owner = self._owner(reset)
@@ -164,7 +169,7 @@ class ActivityEstimator(BaseEstimator):
             raise ActivityError(f"{owner}: {error}") from error
         if not self._allow_missing:
             is_sparse = bool(sparse.issparse(values))
-            stored: Any = getattr(values, "data") if is_sparse else values
+            stored: Any = values.data if is_sparse else values
             axes = ("entry",) if is_sparse else ("sample", "unit")
             check_finite(stored, owner=owner, axes=axes)
         return values
@@ -236,7 +241,15 @@ class ActivityEstimator(BaseEstimator):
 
 
 def refuse_too_large(activity: xr.DataArray, *, owner: str) -> None:
-    """Refuse to load a lazy activity that passes the memory limit, before it is read."""
+    """Refuse to load a lazy activity that passes the memory limit, before it is read.
+
+    Parameters
+    ----------
+    activity : xarray.DataArray
+        The activity; one that is in memory already is never refused.
+    owner : str
+        Who asks, for the message.
+    """
     if activity.chunks is not None:
         check_memory(
             activity.nbytes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -71,6 +72,8 @@ class SampleEstimator(ActivityEstimator):
 
 class SampleTransformer(TransformerMixin, SampleEstimator):
     """Base of methods that map each sample to new numbers: ``_transform`` takes and gives rows."""
+
+    _transform: Callable[[Any], Array]
 
     def fit_transform(self, X: Any, y: Any = None) -> Any:
         """Fit, then transform the same activity.
@@ -149,9 +152,6 @@ class SampleTransformer(TransformerMixin, SampleEstimator):
         n_outputs = result.shape[1] if result.ndim > 1 else 1
         units = self._names_out(n_outputs)
         return index.restore(result, units=units, kind=self._output_kind, **_UNITLESS)
-
-    def _transform(self, values: Any) -> Array:
-        raise TypeError(f"{type(self).__name__} has no _transform.")
 
     def _transform_blocks(self, activity: xr.DataArray) -> xr.DataArray:
         lead = next((dim for dim in ("trial", "time") if dim in activity.dims), None)

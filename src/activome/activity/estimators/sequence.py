@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,14 @@ Array = np.ndarray[Any, Any]
 
 
 class SequenceEstimator(ActivityEstimator):
-    """Base of methods on time series: plain numbers are (n_times, n_units) or a list of these."""
+    """Base of methods on time series: plain numbers are (n_times, n_units) or a list of these.
+
+    Raises
+    ------
+    ActivityError
+        If the activity is not finite, is empty, or has the wrong shape or other units than in
+        ``fit``; or if the target is missing.
+    """
 
     def _read(self, X: Any, *, reset: bool) -> tuple[Any, SampleIndex | None]:
         owner = self._owner(reset)
@@ -60,6 +68,8 @@ class SequenceEstimator(ActivityEstimator):
 class SequenceTransformer(TransformerMixin, SequenceEstimator):
     """Base of methods that map a time series to a series of states or features."""
 
+    _transform: Callable[[Any], Array]
+
     def transform(self, X: Any) -> Any:
         """Map each sequence.
 
@@ -87,6 +97,3 @@ class SequenceTransformer(TransformerMixin, SequenceEstimator):
             return index.restore(result, units=units, kind=self._output_kind)
         is_list = isinstance(X, (list, tuple)) and len(X) > 0 and np.ndim(X[0]) == 2
         return results if is_list else results[0]
-
-    def _transform(self, values: Array) -> Array:
-        raise TypeError(f"{type(self).__name__} has no _transform.")

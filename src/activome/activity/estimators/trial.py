@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +22,14 @@ Array = np.ndarray[Any, Any]
 
 
 class TrialEstimator(ActivityEstimator):
-    """Base of methods on trials: plain numbers are (n_trials, n_units, n_times)."""
+    """Base of methods on trials: plain numbers are (n_trials, n_units, n_times).
+
+    Raises
+    ------
+    ActivityError
+        If the activity is not finite, is empty, or has the wrong shape or other units than in
+        ``fit``; or if the target is missing.
+    """
 
     _target_per: ClassVar[str] = "trial"
 
@@ -73,6 +81,8 @@ class TrialEstimator(ActivityEstimator):
 class TrialTransformer(TransformerMixin, TrialEstimator):
     """Base of methods that map each trial to features or to new series."""
 
+    _transform: Callable[[Any], Array]
+
     def transform(self, X: Any) -> Any:
         """Map each trial.
 
@@ -108,6 +118,3 @@ class TrialTransformer(TransformerMixin, TrialEstimator):
         units_out = None if self._keeps_units else self._names_out(moved.shape[2])
         flat = moved.reshape(-1, moved.shape[2])
         return rows.restore(flat, units=units_out, kind=self._output_kind)
-
-    def _transform(self, values: Array) -> Array:
-        raise TypeError(f"{type(self).__name__} has no _transform.")
