@@ -33,7 +33,7 @@ def _guarded_connect(self: socket.socket, address: Any) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_network() -> Iterator[None]:
-    socket.socket.connect = _guarded_connect  # type: ignore[method-assign]
+    socket.socket.connect = _guarded_connect  # type: ignore[assignment,method-assign]
     yield
     socket.socket.connect = _connect  # type: ignore[method-assign]
 

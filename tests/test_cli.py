@@ -1,0 +1,96 @@
+"""The command line, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import activome
+from activome._systems import systems
+
+# What makes a start slow; none of it may be loaded before it is needed.
+HEAVY = {"torch", "mne", "matplotlib", "numba", "sklearn", "pandas", "xarray", "scipy", "dask"}
+
+
+def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own and check its exit code."""
+    command = [sys.executable, "-m", "activome.cli", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import activome",
+        (
+            "import sys; sys.argv = ['activome', '--help']; import activome.cli as c\n"
+            "try: c.main()\nexcept SystemExit: pass"
+        ),
+    ],
+)
+def test_start_loads_nothing_heavy(statement: str) -> None:
+    code = f"{statement}\nimport sys; print(); print(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    assert not loaded & HEAVY
+    assert "numpy" not in loaded
+
+
+def test_help_names_every_command() -> None:
+    text = run("--help").stdout
+    for command in ("report", "study", "systems", "check", "convert"):
+        assert command in text
+
+
+def test_version() -> None:
+    assert run("--version").stdout.strip() == f"activome {activome.__version__}"
+
+
+def test_systems_as_json() -> None:
+    table = json.loads(run("systems", "--json").stdout)
+    assert [row["number"] for row in table] == [system.number for system in systems()]
+
+
+def test_study_prints_json_and_nothing_else(tmp_path: Path) -> None:
+    done = run("study", "snmf", "--size", "smoke", "--json", "-o", str(tmp_path / "results"))
+    record = json.loads(done.stdout)
+    assert record["system"] == "snmf"
+    assert record["claims"]
+    keys = {"name", "paper", "measured", "threshold", "holds"}
+    assert all(keys <= claim.keys() for claim in record["claims"])
+    assert json.loads((tmp_path / "results" / "snmf-smoke.json").read_text()) == record
+
+
+def test_an_unknown_study_is_one_sentence() -> None:
+    done = run("study", "snfm", code=2)
+    assert done.stdout == ""
+    assert "Did you mean 'snmf'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_study_wants_a_name_or_all() -> None:
+    assert "--all" in run("study", code=2).stderr
+
+
+def test_a_missing_file_is_one_sentence() -> None:
+    done = run("check", "nowhere.nwb", code=2)
+    assert "nowhere.nwb" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_check_names_the_problem_and_convert_keeps_the_labels(tmp_path: Path) -> None:
+    values = np.column_stack([np.arange(5.0), np.ones(5)])
+    a = activome.make(values, sampling_rate=10.0, unit=["moving", "still"], kind="rate")
+    activome.save(a, tmp_path / "a.npz")
+    assert "still" in run("check", str(tmp_path / "a.npz")).stdout
+    run("convert", str(tmp_path / "a.npz"), str(tmp_path / "b.zarr"))
+    back = activome.load(tmp_path / "b.zarr")
+    np.testing.assert_array_equal(back.values, values)
+    assert back["unit"].values.tolist() == ["moving", "still"]
