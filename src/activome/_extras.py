@@ -16,22 +16,24 @@ def is_installed(module: str) -> bool:
     return importlib.util.find_spec(module.partition(".")[0]) is not None
 
 
-def require(module: str, *, extra: str, owner: str) -> ModuleType:
+def require(module: str, *, extra: str, owner: str, command: str | None = None) -> ModuleType:
     """Import an optional module.
+
+    ``command`` is what installs it, where that is not the extra.
 
     Raises
     ------
     MissingExtraError
-        If it is not installed; the message carries the pip command that mends it.
+        If it, or a package it needs, is not installed; the message carries the command that mends
+        it.
     """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         missing = error.name or module
-        if missing.partition(".")[0] != module.partition(".")[0]:
-            raise
+        install = command or f"pip install 'activome[{extra}]'"
         raise MissingExtraError(
             f"{owner}: needs the package {missing!r}, which is not installed. "
-            f"Install it with: pip install 'activome[{extra}]'",
+            f"Install it with: {install}",
             name=missing,
         ) from error
