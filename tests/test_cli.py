@@ -92,5 +92,6 @@ def test_check_names_the_problem_and_convert_keeps_the_labels(tmp_path: Path) ->
     assert "still" in run("check", str(tmp_path / "a.npz")).stdout
     run("convert", str(tmp_path / "a.npz"), str(tmp_path / "b.zarr"))
     back = activome.load(tmp_path / "b.zarr")
+    assert not isinstance(back, activome.Events)
     np.testing.assert_array_equal(back.values, values)
     assert back["unit"].values.tolist() == ["moving", "still"]

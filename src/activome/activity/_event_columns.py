@@ -142,8 +142,12 @@ def pixel_shape(
 
 def observed_window(t: Array, t_start: int | None, t_stop: int | None) -> tuple[int, int]:
     """Return the observed window in ticks; events outside it are refused."""
-    low, high = (int(t.min()), int(t.max())) if t.size else (0, -1)
-    start = min(0, low) if t_start is None else int(t_start)
+    if not t.size:
+        start = min(0, 0 if t_stop is None else int(t_stop)) if t_start is None else int(t_start)
+        low, high = start, start - 1
+    else:
+        low, high = int(t.min()), int(t.max())
+        start = min(0, low) if t_start is None else int(t_start)
     stop = max(high + 1, start) if t_stop is None else int(t_stop)
     if stop < start or low < start or high >= stop:
         outside = int(np.count_nonzero((t < start) | (t >= stop)))

@@ -146,6 +146,7 @@ def make(
     for key, (dim, label) in extra.items():
         _check_ride_along(key, dim, label, sizes)
     made = xr.DataArray(array, dims=names, coords=axes, attrs=attrs, name=name)
+    made.name = name  # without one, xarray takes the random name of a dask array
     made = made.assign_coords(extra).transpose(*(d for d in DIMS if d in names))
     return made if valid is None else made.assign_coords(valid=_valid_mask(valid, sizes))
 
@@ -193,8 +194,11 @@ def _time_axis(
             "drop repeated stamps."
         )
     found = regular_rate(stamps)
-    if sampling_rate is not None and (
-        found is None or abs(found - sampling_rate) > _REGULAR * sampling_rate
+    # One stamp has no step that could contradict the rate.
+    if (
+        sampling_rate is not None
+        and stamps.size > 1
+        and (found is None or abs(found - sampling_rate) > _REGULAR * sampling_rate)
     ):
         measured = "irregular steps" if found is None else f"steps of 1/{found:g} s"
         raise ParameterError(
@@ -236,7 +240,7 @@ def _labels(dim: str, n: int, labels: Any) -> np.ndarray[Any, Any]:
     if np.unique(names).size != n:
         values, counts = np.unique(names, return_counts=True)
         raise ActivityError(
-            f"make: names of {dim}s must be unique; {values[counts > 1][0]!r} stands "
+            f"make: names of {dim}s must be unique; {values[counts > 1].tolist()[0]!r} stands "
             f"{counts.max()} times. Number the repeats."
         )
     return names
