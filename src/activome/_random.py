@@ -43,6 +43,7 @@ def spawn_generators(random_state: RandomState, n: int) -> list[np.random.Genera
 
 def integer_seed(random_state: RandomState) -> int:
     """Return a 31-bit integer seed, for libraries that take nothing else."""
-    if isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool):
+    generator = make_generator(random_state)  # refuses what is no seed
+    if isinstance(random_state, (int, np.integer)):
         return int(random_state) % (2**31 - 1)
-    return int(make_generator(random_state).integers(2**31 - 1))
+    return int(generator.integers(2**31 - 1))

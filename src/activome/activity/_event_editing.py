@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -98,6 +99,8 @@ def join(cls: type[E], parts: Sequence[Events], dim: str) -> E:
     tables, labels = [_columns(part) for part in parts], _labels(first)
     for i, part in enumerate(parts):
         _check_fit(first, part, i, dim)
+    if dim == "time":
+        _check_windows(parts)
     if dim == "trial":
         shifts = np.cumsum([0, *(part.n_trials for part in parts)])
         for table, shift, part in zip(tables, shifts, parts, strict=False):
@@ -140,11 +143,15 @@ def _check_fit(first: Events, part: Events, i: int, dim: str) -> None:
             f"Events.concat: parts must have the same trials; part 0 has {first.n_trials}, "
             f"part {i} has {part.n_trials}."
         )
-    if dim == "time" and i and part is not first and part.t_start < first.t_stop:
-        raise ActivityError(
-            f"Events.concat: windows must follow each other; part {i} starts at {part.start:g} s, "
-            f"part 0 stops at {first.stop:g} s."
-        )
+
+
+def _check_windows(parts: Sequence[Events]) -> None:
+    for i, (before, part) in enumerate(pairwise(parts), start=1):
+        if part.t_start < before.t_stop:
+            raise ActivityError(
+                f"Events.concat: windows must follow each other; part {i} starts at "
+                f"{part.start:g} s, part {i - 1} stops at {before.stop:g} s."
+            )
 
 
 def from_raster(cls: type[E], raster: Activity, tick: float) -> E:

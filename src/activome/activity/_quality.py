@@ -76,9 +76,8 @@ def _label_problems(activity: xr.DataArray) -> list[Problem]:
         if dim in activity.dims and dim in activity.coords:
             names, counts = np.unique(activity[dim].values, return_counts=True)
             if (counts > 1).any():
-                what = (
-                    f"names must be unique; {names[counts > 1][0]!r} stands {counts.max()} times."
-                )
+                twice = names[counts > 1].tolist()[0]
+                what = f"names must be unique; {twice!r} stands {counts.max()} times."
                 problems.append(Problem("critical", dim, what, "Number the repeats."))
     return problems
 

@@ -1,4 +1,4 @@
-"""Room samples: small real recordings that ship with the package, and generators with planted truth."""
+"""Room samples: small real recordings that ship, and generators with planted truth."""
 
 import lazy_loader
 

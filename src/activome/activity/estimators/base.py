@@ -16,9 +16,11 @@ from activome._checks import check_finite, check_memory
 from activome.activity.stacking import SampleIndex, label_values
 from activome.errors import ActivityError
 
-__all__ = ["ActivityEstimator", "refuse_too_large"]
+__all__ = ["UNITLESS", "ActivityEstimator", "refuse_too_large"]
 
 Array = np.ndarray[Any, Any]
+# The results of a method are numbers of its own, whatever the unit of the activity was.
+UNITLESS = {"units": "1"}
 
 
 class ActivityEstimator(BaseEstimator):
@@ -71,7 +73,9 @@ class ActivityEstimator(BaseEstimator):
         """
         values, index = self._read(X, reset=True)
         if self._takes_target:
-            self._fit(values, self._read_target(y, index))
+            target = self._read_target(y, index)
+            self._check_target_length(target, values)
+            self._fit(values, target)
         else:
             self._fit(values)
         return self
@@ -236,6 +240,15 @@ class ActivityEstimator(BaseEstimator):
         if index is not None and per == "sample" and values.shape == index.frame.shape:
             values = values[index.mask] if index.mask is not None else values.reshape(-1)
         return values
+
+    def _check_target_length(self, target: Any, values: Any) -> None:
+        # Sequence methods read their own targets, one per sequence or one per sample of each.
+        if isinstance(values, list) or len(target) == values.shape[0]:
+            return
+        raise ActivityError(
+            f"{type(self).__name__}.fit: y must have one entry per {self._target_per} "
+            f"({values.shape[0]}); got {len(target)}."
+        )
 
     _target_per: ClassVar[str] = "sample"
 

@@ -10,7 +10,7 @@ import xarray as xr
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from activome.activity.estimators.base import ActivityEstimator, refuse_too_large
+from activome.activity.estimators.base import UNITLESS, ActivityEstimator, refuse_too_large
 from activome.activity.stacking import SampleIndex, to_samples
 from activome.errors import ActivityError
 
@@ -18,8 +18,6 @@ __all__ = ["SampleEstimator", "SampleTransformer"]
 
 Array = np.ndarray[Any, Any]
 _BLOCK_BYTES = 64 * 1024**2
-# The results of a method are numbers of its own, whatever the unit of the activity was.
-_UNITLESS = {"units": "1"}
 
 
 class SampleEstimator(ActivityEstimator):
@@ -151,7 +149,9 @@ class SampleTransformer(TransformerMixin, SampleEstimator):
             return index.restore(result, kind=self._output_kind)
         n_outputs = result.shape[1] if result.ndim > 1 else 1
         units = self._names_out(n_outputs)
-        return index.restore(result, units=units, kind=self._output_kind, **_UNITLESS)
+        # Set afterwards: restore has an argument "units" of its own, the names of the outputs.
+        labelled = index.restore(result, units=units, kind=self._output_kind)
+        return labelled.assign_attrs(UNITLESS)
 
     def _transform_blocks(self, activity: xr.DataArray) -> xr.DataArray:
         lead = next((dim for dim in ("trial", "time") if dim in activity.dims), None)

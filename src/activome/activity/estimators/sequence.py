@@ -11,7 +11,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from activome._checks import check_finite
-from activome.activity.estimators.base import ActivityEstimator, refuse_too_large
+from activome.activity.estimators.base import UNITLESS, ActivityEstimator, refuse_too_large
 from activome.activity.stacking import SampleIndex, to_sequences
 from activome.errors import ActivityError
 
@@ -93,7 +93,10 @@ class SequenceTransformer(TransformerMixin, SequenceEstimator):
         results = [np.asarray(self._transform(values)) for values in sequences]
         if index is not None:
             result = np.concatenate(results)
+            if result.ndim > 1 and self._keeps_units:
+                return index.restore(result, kind=self._output_kind)
             units = self._names_out(result.shape[1]) if result.ndim > 1 else None
-            return index.restore(result, units=units, kind=self._output_kind)
+            labelled = index.restore(result, units=units, kind=self._output_kind)
+            return labelled.assign_attrs(UNITLESS)
         is_list = isinstance(X, (list, tuple)) and len(X) > 0 and np.ndim(X[0]) == 2
         return results if is_list else results[0]

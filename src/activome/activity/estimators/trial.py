@@ -12,7 +12,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from activome._checks import check_finite
-from activome.activity.estimators.base import ActivityEstimator, refuse_too_large
+from activome.activity.estimators.base import UNITLESS, ActivityEstimator, refuse_too_large
 from activome.activity.stacking import SampleIndex, to_trials
 from activome.errors import ActivityError
 
@@ -106,15 +106,22 @@ class TrialTransformer(TransformerMixin, TrialEstimator):
         result = self._transform(values)
         if index is None:
             return result
+        return self._label(result, index)
+
+    def _label(self, result: Array, index: SampleIndex) -> xr.DataArray:
         frame = index.frame if "trial" in index.frame.dims else index.frame.expand_dims("trial")
-        if result.ndim == 2:
+        attrs = dict(index.attrs)
+        n_times = result.shape[2] if result.ndim == 3 else None
+        if n_times != frame.sizes.get("time"):
+            # Features of a whole trial, or a series on a clock of its own: labels of time go.
             frame = frame.isel(time=0, drop=True) if "time" in frame.dims else frame
             frame = frame.drop_vars("valid", errors="ignore")
-            rows = SampleIndex(frame, None, {}, index.attrs)
-            units = self._names_out(result.shape[1])
-            return rows.restore(result, units=units, kind=self._output_kind)
-        rows = SampleIndex(frame, None, index.unit_coords, index.attrs)
-        moved = np.moveaxis(result, 1, 2)
-        units_out = None if self._keeps_units else self._names_out(moved.shape[2])
-        flat = moved.reshape(-1, moved.shape[2])
-        return rows.restore(flat, units=units_out, kind=self._output_kind)
+            attrs.pop("sampling_rate", None)
+        if n_times is not None and "time" not in frame.dims:
+            frame = frame.expand_dims(time=np.arange(float(n_times)), axis=1)
+        keeps = self._keeps_units and result.shape[1:2] == (self.n_features_in_,)
+        names = None if keeps or result.ndim == 1 else self._names_out(result.shape[1])
+        rows = SampleIndex(frame, None, index.unit_coords if keeps else {}, attrs)
+        flat = result if n_times is None else np.moveaxis(result, 1, 2).reshape(-1, result.shape[1])
+        labelled = rows.restore(flat, units=names, kind=self._output_kind)
+        return labelled if keeps else labelled.assign_attrs(UNITLESS)
