@@ -28,6 +28,8 @@ class Method:
         Constructor arguments that suit the small data of the contract tests.
     exempt : dict
         Contract checks that do not apply, each with the reason.
+    data : dict
+        Arguments of ``activome.testing.check_activity`` for the data of the contract tests.
     """
 
     name: str
@@ -35,6 +37,42 @@ class Method:
     kind: str
     arguments: dict[str, Any] = field(default_factory=dict)
     exempt: dict[str, str] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
 
 
-METHODS: tuple[Method, ...] = ()
+METHODS: tuple[Method, ...] = (
+    Method("Connectome", "activome.graphs.connectome", "other"),
+    Method("consensus_connectome", "activome.graphs.connectome", "function"),
+    Method("detect_lineages", "activome.graphs.connectome", "function"),
+    Method("read_connectome", "activome.graphs.connectome", "function"),
+    Method("read_functional_atlas", "activome.graphs.connectome", "function"),
+    Method("participation_ratio", "activome.geometry.participation", "function"),
+    Method("participation_interval", "activome.geometry.participation", "function"),
+    Method("parallel_analysis", "activome.geometry.dimensionality", "function"),
+    Method("dimensionality", "activome.geometry.dimensionality", "function"),
+    Method("rdm_reliability", "activome.geometry.reliability", "function"),
+    Method("functional_network", "activome.graphs.functional", "function"),
+    Method("communities", "activome.graphs.communities", "function"),
+    Method("order_units", "activome.graphs.ordering", "function"),
+    Method("decode_label", "activome.decoding.labels", "function"),
+    Method("Geodesic", "activome.geometry.topology", "other"),
+    Method("GeoTopological", "activome.geometry.topology", "other"),
+    Method("NoiseCeiling", "activome.geometry.rdm_comparison", "other"),
+    Method("Cuts", "activome.geometry._cuts", "other"),
+    Method("RegionIdentification", "activome.geometry.identify", "other"),
+    Method("compare_rdms", "activome.geometry.rdm_comparison", "function"),
+    Method("family", "activome.geometry._cuts", "function"),
+    Method("kind_of", "activome.geometry._cuts", "function"),
+    Method("noise_ceiling", "activome.geometry.rdm_comparison", "function"),
+    Method("rank_rdms", "activome.geometry.rdm_comparison", "function"),
+    Method("rdm", "activome.geometry.rdm", "function"),
+    Method("rdm_movie", "activome.geometry.rdm", "function"),
+    Method("to_condensed", "activome.geometry.rdm_forms", "function"),
+    Method("to_square", "activome.geometry.rdm_forms", "function"),
+    Method("SmallCNN", "activome.networks.small", "other"),
+    Method("TrainConfig", "activome.networks.training", "other"),
+    Method("TrainLog", "activome.networks.training", "other"),
+    Method("Trainer", "activome.networks.training", "other"),
+    Method("log_spaced", "activome.networks.training", "function"),
+    Method("seed_everything", "activome.networks.training", "function"),
+)
