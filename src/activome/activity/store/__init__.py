@@ -1,0 +1,5 @@
+"""Activity and Events on disk: Zarr version 3, checked on opening, never half-written unseen."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

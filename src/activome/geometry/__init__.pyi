@@ -1,0 +1,25 @@
+# One line per public name; the room loads each on first use.
+from .principal import Covariance as Covariance
+from .principal import PrincipalComponents as PrincipalComponents
+from .dimensionality import Dimensionality as Dimensionality
+from .dimensionality import ParallelAnalysis as ParallelAnalysis
+from .dimensionality import dimensionality as dimensionality
+from .dimensionality import parallel_analysis as parallel_analysis
+from .participation import participation_interval as participation_interval
+from .participation import participation_ratio as participation_ratio
+from .reliability import RdmReliability as RdmReliability
+from .reliability import rdm_reliability as rdm_reliability
+from .identify import RegionIdentification as RegionIdentification
+from .rdm import rdm as rdm
+from .rdm import rdm_movie as rdm_movie
+from .rdm_comparison import NoiseCeiling as NoiseCeiling
+from .rdm_comparison import compare_rdms as compare_rdms
+from .rdm_comparison import noise_ceiling as noise_ceiling
+from .rdm_comparison import rank_rdms as rank_rdms
+from .rdm_forms import to_condensed as to_condensed
+from .rdm_forms import to_square as to_square
+from .topology import Cuts as Cuts
+from .topology import Geodesic as Geodesic
+from .topology import GeoTopological as GeoTopological
+from .topology import family as family
+from .topology import kind_of as kind_of

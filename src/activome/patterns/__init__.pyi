@@ -1,0 +1,10 @@
+# One line per public name; the room loads each on first use.
+from .semi_nmf import SemiNMF as SemiNMF
+from .feature_reading import Context as Context
+from .feature_reading import FeatureTokens as FeatureTokens
+from .feature_reading import concept_score as concept_score
+from .feature_reading import feature_contexts as feature_contexts
+from .feature_reading import feature_tokens as feature_tokens
+from .hierarchical_semi_nmf import HierarchicalSemiNMF as HierarchicalSemiNMF
+from .stability import StabilityResult as StabilityResult
+from .stability import choose_n_components as choose_n_components

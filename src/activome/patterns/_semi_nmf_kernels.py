@@ -1,0 +1,365 @@
+"""Arithmetic of semi-nonnegative factorisation on plain arrays: sweeps, solves and codes.
+
+Rows are samples: ``X (n, d) ~ G (n, K) F (d, K)'`` with ``G >= 0``. One sweep reads the data once:
+it updates G under the present features and gathers the sums from which the next features follow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import linalg, sparse
+
+from activome._compile import kernel
+
+__all__ = [
+    "Plan",
+    "Sums",
+    "add_sums",
+    "code",
+    "dense_rows",
+    "gather",
+    "keep_largest",
+    "n_kept",
+    "solve_features",
+    "sweep",
+    "unit_energy",
+]
+
+Array = np.ndarray[Any, Any]
+Matrix = Any
+
+# A step's slice of the data is used twice: it stays in the last-level cache in between.
+_STEP_BYTES = 1_500_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one sweep is done with.
+
+    Attributes
+    ----------
+    features : ndarray, shape (d, K)
+        Features, times the length of their old coefficients.
+    inverse_scale : ndarray, shape (K,)
+        Divides the stored coefficients to unit length; applied on the fly.
+    is_fresh : ndarray of bool, shape (K,)
+        Components whose feature was just reseeded: their coefficients start from the residual.
+    n_worst : int
+        How many badly reconstructed rows to bring home, for reseeding.
+    is_exact : bool
+        Whether to measure the loss on residuals rather than by the Gram identity.
+    is_last : bool
+        Whether no sweep follows: the product is then not gathered.
+    eps : float
+        Added to the denominator of the update.
+    """
+
+    features: Array
+    inverse_scale: Array
+    is_fresh: Array
+    n_worst: int
+    is_exact: bool
+    is_last: bool
+    eps: float
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What a sweep gathers over samples; sums of two sets of rows add up.
+
+    Attributes
+    ----------
+    gram : ndarray of float64, shape (K, K)
+        G'G.
+    product : ndarray of float64, shape (d, K)
+        X'G.
+    cross : float
+        Sum of X * (G F').
+    residual : float
+        Sum of squares of X - G F', where it was asked for.
+    worst_error : ndarray of float64, shape (n_worst,)
+        Squared residuals of the worst rows, largest first.
+    worst_rows : ndarray, shape (n_worst, d)
+        Their residuals.
+    """
+
+    gram: Array
+    product: Array
+    cross: float
+    residual: float
+    worst_error: Array
+    worst_rows: Array
+
+
+def add_sums(a: Sums, b: Sums) -> Sums:
+    """Return the sums over two sets of rows."""
+    error = np.concatenate([a.worst_error, b.worst_error])
+    most = max(a.worst_error.size, b.worst_error.size)
+    order = np.argsort(-error, kind="stable")[:most]
+    return Sums(
+        a.gram + b.gram,
+        a.product + b.product,
+        a.cross + b.cross,
+        a.residual + b.residual,
+        error[order],
+        np.concatenate([a.worst_rows, b.worst_rows])[order],
+    )
+
+
+@kernel()
+def _multiply(
+    coef: Array, inverse_scale: Array, target: Array, pulls: Array, eps: float, out: Array
+) -> None:
+    """Multiplicative update in one pass: pulls hold G Q- (left half) and G Q+ (right half)."""
+    n_rows, n_components = coef.shape
+    zero = coef.dtype.type(0)
+    for i in range(n_rows):
+        for k in range(n_components):
+            p = target[i, k]
+            up = max(p, zero) + pulls[i, k]
+            down = max(-p, zero) + pulls[i, n_components + k] + eps
+            out[i, k] = coef[i, k] * inverse_scale[k] * np.sqrt(up / down)
+
+
+def _steps(values: Matrix) -> list[slice]:
+    n_rows, n_units = values.shape
+    if sparse.issparse(values):
+        return [slice(0, n_rows)]
+    step = max(64, _STEP_BYTES // max(1, n_units * values.dtype.itemsize))
+    return [slice(i, min(i + step, n_rows)) for i in range(0, n_rows, step)]
+
+
+def unit_energy(values: Matrix) -> Array:
+    """Return the sum of squares of each unit, shape (d,), in float64."""
+    is_sparse: bool = sparse.issparse(values)
+    if is_sparse:
+        squares: Any = values.power(2).astype(np.float64)
+        return np.asarray(squares.sum(axis=0)).ravel()
+    total = np.zeros(values.shape[1])
+    with np.errstate(over="ignore"):
+        for rows in _steps(values):
+            total += np.einsum("ij,ij->j", values[rows], values[rows])
+    return total
+
+
+def sweep(values: Matrix, coef: Array, plan: Plan, out: Array) -> Sums:
+    """Update the coefficients of some rows under fixed features, and gather the sums.
+
+    Parameters
+    ----------
+    values : ndarray or CSR matrix, shape (n, d)
+        Rows.
+    coef : ndarray, shape (n, K)
+        Their coefficients before.
+    plan : Plan
+        Features and what to gather.
+    out : ndarray, shape (n, K)
+        Takes the coefficients after.
+
+    Returns
+    -------
+    Sums
+        Under the new coefficients.
+    """
+    features = np.ascontiguousarray(plan.features, dtype=values.dtype)
+    n_components = features.shape[1]
+    square = features.T @ features
+    halves = np.hstack([np.maximum(-square, 0), np.maximum(square, 0)])
+    inverse = plan.inverse_scale.astype(values.dtype)
+    ones = np.ones_like(inverse)
+    eps = values.dtype.type(plan.eps)
+    gram = np.zeros((n_components, n_components))
+    product = np.zeros((values.shape[1], n_components))
+    cross = residual = 0.0
+    worst = _no_worst(values)
+    scaled_halves = inverse[:, np.newaxis] * halves
+    for rows in _steps(values):
+        block, new = values[rows], out[rows]
+        target = block @ features
+        old, scale, pull = coef[rows], inverse, scaled_halves
+        if plan.is_fresh.any():
+            old = _refresh(old * inverse, target, square, plan.is_fresh)
+            scale, pull = ones, halves
+        _multiply(old, scale, target, old @ pull, eps, new)
+        gram += new.T @ new
+        if not plan.is_last:
+            product += block.T @ new
+        cross += float(np.vdot(target, new))
+        if plan.is_exact or plan.n_worst:
+            error, found = _residuals(block, new, features, plan.n_worst)
+            residual += error
+            worst = _join_worst(worst, found, plan.n_worst)
+    return Sums(gram, product, cross, residual, *worst)
+
+
+def gather(values: Matrix, coef: Array) -> Sums:
+    """Gather the sums of given coefficients, without an update."""
+    gram = np.zeros((coef.shape[1], coef.shape[1]))
+    product = np.zeros((values.shape[1], coef.shape[1]))
+    for rows in _steps(values):
+        gram += coef[rows].T @ coef[rows]
+        product += values[rows].T @ coef[rows]
+    return Sums(gram, product, 0.0, 0.0, *_no_worst(values))
+
+
+def _no_worst(values: Matrix) -> tuple[Array, Array]:
+    return np.zeros(0), np.zeros((0, values.shape[1]), dtype=values.dtype)
+
+
+def _refresh(coef: Array, target: Array, square: Array, is_fresh: Array) -> Array:
+    """Give reseeded components the best coefficients that the others leave to them."""
+    coef[:, is_fresh] = 0
+    for k in np.flatnonzero(is_fresh):
+        if square[k, k] > 0:
+            coef[:, k] = np.maximum(target[:, k] - coef @ square[:, k], 0) / square[k, k]
+    return coef
+
+
+def dense_rows(block: Matrix) -> Array:
+    """Return rows as a plain array."""
+    is_sparse: bool = sparse.issparse(block)
+    return np.asarray(block.toarray() if is_sparse else block)
+
+
+def _residuals(
+    block: Matrix, coef: Array, features: Array, n_worst: int
+) -> tuple[float, tuple[Array, Array]]:
+    left = dense_rows(block) - coef @ features.T
+    error = np.einsum("ij,ij->i", left, left).astype(np.float64)
+    top = np.argsort(-error, kind="stable")[:n_worst]
+    return float(error.sum()), (error[top], left[top])
+
+
+def _join_worst(
+    a: tuple[Array, Array], b: tuple[Array, Array], n_worst: int
+) -> tuple[Array, Array]:
+    error = np.concatenate([a[0], b[0]])
+    order = np.argsort(-error, kind="stable")[:n_worst]
+    return error[order], np.concatenate([a[1], b[1]])[order]
+
+
+def solve_features(sums: Sums, reg: float, n_keep: int) -> tuple[Array, Array]:
+    """Solve for the features, keep their largest entries, and carry the scale over to them.
+
+    Parameters
+    ----------
+    sums : Sums
+        Sums under the present coefficients.
+    reg : float
+        Ridge, against coefficients of unit length.
+    n_keep : int
+        Entries to keep per feature.
+
+    Returns
+    -------
+    features : ndarray of float64, shape (d, K)
+        For coefficients of unit length; zero for dead components.
+    length : ndarray of float64, shape (K,)
+        Present length of the coefficients; 0 marks a dead component.
+    """
+    length = np.sqrt(np.diag(sums.gram))
+    # Coefficients had unit length before the update: what is left of a dead one is rounding.
+    alive = length > 1e-12 * length.max(initial=0.0)
+    unit, gram, right = length, sums.gram, sums.product
+    if not alive.all():
+        unit, gram, right = length[alive], sums.gram[np.ix_(alive, alive)], sums.product[:, alive]
+    # Solved for coefficients of unit length: those of a rare part are not regularised away.
+    solved = _solve(gram / (unit * unit[:, np.newaxis]), right / unit, reg) if unit.size else right
+    if alive.all():
+        return keep_largest(solved, n_keep), length
+    features = np.zeros_like(sums.product)
+    features[:, alive] = solved
+    return keep_largest(features, n_keep), np.where(alive, length, 0.0)
+
+
+def _solve(gram: Array, right: Array, reg: float) -> Array:
+    """Return ``right (gram + reg I)^-1``; LAPACK directly, since small fits are all overhead."""
+    gram.flat[:: gram.shape[0] + 1] += reg
+    _, solved, info = linalg.lapack.dposv(gram, right.T)
+    if info:
+        # Without a ridge, equal components leave the solve singular: the shortest answer is taken.
+        solved = linalg.lstsq(gram, right.T, check_finite=False)[0]
+    return np.ascontiguousarray(np.asarray(solved).T)
+
+
+def n_kept(keep: float, n_units: int) -> int:
+    """Return ``ceil(keep * n_units)``, without the round-up that 0.07 * 100 > 7 would give."""
+    return max(1, int(np.ceil(keep * n_units - 1e-9)))
+
+
+def keep_largest(features: Array, n_keep: int) -> Array:
+    """Keep the ``n_keep`` largest entries of each column, exactly so many on ties, in place."""
+    n_units, n_components = features.shape
+    if n_keep < n_units:
+        drop = np.abs(features).argpartition(n_units - n_keep, axis=0)[: n_units - n_keep]
+        features[drop, np.arange(n_components)] = 0.0
+    return features
+
+
+def code(values: Matrix, features: Array, *, max_iter: int, tol: float) -> Array:
+    """Return the coefficients of rows under fixed features, by multiplicative updates.
+
+    Every row stops by itself, when no coefficient has moved by more than ``tol`` of the row's
+    largest over ten updates: the answer for a row does not depend on its company.
+
+    Parameters
+    ----------
+    values : ndarray or CSR matrix, shape (n, d)
+        Rows.
+    features : ndarray, shape (d, K)
+        Features, in the dtype of the rows.
+    max_iter : int
+        Most updates.
+    tol : float
+        Relative movement at which a row is done.
+
+    Returns
+    -------
+    ndarray, shape (n, K)
+        Coefficients, at least 0.
+    """
+    out = np.zeros((values.shape[0], features.shape[1]), dtype=values.dtype)
+    length = np.sqrt((features.astype(np.float64) ** 2).sum(axis=0))
+    used = length > 0
+    if not used.any():
+        return out
+    # Unit features: nothing below depends on the scale of the data.
+    unit = np.ascontiguousarray((features[:, used] / length[used]).astype(values.dtype))
+    square = unit.T @ unit
+    halves = np.hstack([np.maximum(-square, 0), np.maximum(square, 0)])
+    for rows in _steps(values):
+        target = np.asarray(values[rows] @ unit)
+        size = np.abs(target).max(axis=1, keepdims=True)
+        target = np.divide(target, size, out=np.zeros_like(target), where=size > 0)
+        coef = _code_block(target, halves, max_iter, tol)
+        out[rows.start : rows.stop, used] = coef * size / length[used].astype(values.dtype)
+    return out
+
+
+def _code_block(target: Array, halves: Array, max_iter: int, tol: float) -> Array:
+    # Strictly positive where the row is not silent: an update never leaves zero.
+    result: Array = (
+        np.abs(target) + target.dtype.type(1e-3) * (np.abs(target).max(axis=1) > 0)[:, None]
+    )
+    ones = np.ones(target.shape[1], dtype=target.dtype)
+    eps = target.dtype.type(np.finfo(target.dtype).tiny)
+    active = np.arange(target.shape[0])
+    coef, goal = result.copy(), target
+    for iteration in range(1, max_iter + 1):
+        new = np.empty_like(coef)
+        _multiply(coef, ones, goal, coef @ halves, eps, new)
+        if iteration % 10 == 1:
+            mark = coef
+        coef = new
+        if iteration % 10 and iteration < max_iter:
+            continue
+        result[active] = coef
+        moving = np.abs(coef - mark).max(axis=1) > tol * coef.max(axis=1)
+        if not moving.any():
+            break
+        if not moving.all():
+            active, coef, goal = active[moving], coef[moving], goal[moving]
+    return result

@@ -1,0 +1,7 @@
+# One line per public name; the room loads each on first use.
+from .api import ReportResult as ReportResult
+from .api import run_report as run_report
+from .conditions import condition_patterns as condition_patterns
+from .recording import analysis_grid as analysis_grid
+from .recording import coarsen_grid as coarsen_grid
+from .settings import ReportSettings as ReportSettings

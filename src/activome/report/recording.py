@@ -1,0 +1,429 @@
+"""A recording as the report sees it: read once, on a grid that fits in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from activome._progress import Progress, silent
+from activome.activity.events import Events
+from activome.activity.schema import Activity, Problem, ensure
+from activome.errors import ActivityError
+from activome.report._streaming import PassResult, stream
+from activome.report.labels import Label, read_labels
+from activome.report.settings import ReportSettings
+
+__all__ = ["Recording", "analysis_grid", "coarsen_grid", "open_recording"]
+
+Array = np.ndarray[Any, Any]
+_COUNT_KINDS = ("spikes",)
+_SPECTRUM_KINDS = ("voltage", "field")
+# The grid, its float64 copies in an analysis and the surrogates of it together.
+_COPIES = 24
+
+
+@dataclass
+class Recording:
+    """What the sections look at.
+
+    Attributes
+    ----------
+    name : str
+        Of the file or the array.
+    source_code : str
+        Python that gives the source again.
+    source : str
+        What made the data.
+    kind, units : str
+        What the numbers are.
+    sizes : dict of str to int
+        Of the recording as it was given.
+    dtype : str
+        Of its values.
+    duration : float
+        In s, over all trials.
+    sampling_rate : float or None
+        In Hz, of the recording as it was given.
+    events : Events or None
+        The occurrences, where the source holds these.
+    scan : PassResult
+        Statistics of every unit.
+    unit_names : ndarray, shape (n_units,)
+        Names of all units.
+    kept : ndarray of int64, shape (n_kept,)
+        Units that enter the analyses: neither constant, nor without values, nor copies.
+    core_units : ndarray of int64, shape (n_core,)
+        Units of analyses with surrogates.
+    grid : Activity
+        Dims (trial, time, unit) or fewer, the kept units, float32, finite.
+    bin_width : float
+        Of the grid, in s.
+    labels : list of Label
+        Label columns.
+    problems : list of Problem
+        Of the structure.
+    n_filled : int
+        Bins of the grid without any value, filled with the mean of their unit.
+    n_dropped_trials : int
+        Trials left out so that the grid fits.
+    checksum : str
+        Of values and labels.
+    memo : dict
+        What several sections share, found once.
+    progress : Progress
+        Told of the steps of each analysis.
+    """
+
+    name: str
+    source_code: str
+    source: str
+    kind: str
+    units: str
+    sizes: dict[str, int]
+    dtype: str
+    duration: float
+    sampling_rate: float | None
+    events: Events | None
+    scan: PassResult
+    unit_names: Array
+    kept: Array
+    core_units: Array
+    grid: Activity
+    bin_width: float
+    labels: list[Label]
+    problems: list[Problem]
+    n_filled: int
+    n_dropped_trials: int
+    checksum: str
+    memo: dict[str, Any] = field(default_factory=dict)
+    progress: Progress = silent
+
+    @property
+    def n_units(self) -> int:
+        """Units of the recording as it was given."""
+        return int(self.unit_names.size)
+
+    @property
+    def core(self) -> Activity:
+        """The grid, with the units that enter analyses with surrogates."""
+        place = np.searchsorted(self.kept, self.core_units)
+        return self.grid if place.size == self.kept.size else self.grid.isel(unit=place)
+
+    @property
+    def has_trials(self) -> bool:
+        """Whether the grid has a dim of trials."""
+        return "trial" in self.grid.dims
+
+
+def open_recording(
+    source: Any, settings: ReportSettings, *, progress: Progress = silent
+) -> Recording:
+    """Read a source once and bring it on a grid that fits the memory limit.
+
+    Parameters
+    ----------
+    source : path-like, Activity, Events or None
+        A file of any format ``activome.load`` reads, data, or None for the built-in recording.
+    settings : ReportSettings
+        How much enters the analyses.
+    progress : Progress, default=silent
+        Told of each block.
+
+    Returns
+    -------
+    Recording
+        Statistics of every unit and the grid.
+
+    Raises
+    ------
+    ActivityError
+        If the source is no recording, or no unit varies.
+    """
+    data, name, code = _load(source)
+    events = data if isinstance(data, Events) else None
+    activity = _raster_of(data, settings) if isinstance(data, Events) else data
+    activity = ensure(activity, owner="report")
+    if not {"trial", "time"} & set(activity.dims):
+        raise ActivityError(
+            "report: a recording must have times or trials; this one has units alone. "
+            "Stack several such arrays along a dim 'trial'."
+        )
+    if activity.size == 0:
+        raise ActivityError(f"report: there are no values (shape {activity.shape}).")
+    return _scan(activity, events, name, code, settings, progress)
+
+
+def analysis_grid(source: Any = None, settings: ReportSettings | None = None) -> Activity:
+    """Return the data that the analyses of a report see: averaged in bins, finite, float32.
+
+    Parameters
+    ----------
+    source : path-like, Activity, Events or None
+        As for ``run_report``.
+    settings : ReportSettings, optional
+        Those of the report.
+
+    Returns
+    -------
+    xarray.DataArray
+        At most ``max_samples`` samples of at most ``max_units`` units that vary, with all labels.
+
+    Raises
+    ------
+    ActivityError
+        If the source is no recording, or no unit varies.
+
+    Examples
+    --------
+    >>> grid = analysis_grid(settings=ReportSettings(max_samples=1000, max_units=20))
+    >>> dict(grid.sizes), float(grid.attrs["sampling_rate"])
+    ({'time': 971, 'unit': 20}, 1.25)
+    """
+    return open_recording(source, settings or ReportSettings()).core
+
+
+def coarsen_grid(grid: Activity, max_samples: int) -> Activity:
+    """Average neighbouring times until a recording has few enough samples.
+
+    Parameters
+    ----------
+    grid : xarray.DataArray
+        Finite values; dims (trial, time, unit), any subset.
+    max_samples : int
+        Most samples, trials times times; times are never fewer than one per trial.
+
+    Returns
+    -------
+    xarray.DataArray
+        Means over bins of times, with all labels: numbers averaged, others those in the middle.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from activome.activity import make
+    >>> coarsen_grid(make(np.arange(6.0).reshape(6, 1)), 3).values[:, 0].tolist()
+    [0.5, 2.5, 4.5]
+    """
+    n_trials, n_times = grid.sizes.get("trial", 1), grid.sizes.get("time", 1)
+    size = min(n_times, -(-n_trials * n_times // max_samples))
+    if size <= 1:
+        return grid
+    axis = grid.dims.index("time")
+    starts = np.arange(0, n_times, size)
+    shape = [-1 if k == axis else 1 for k in range(grid.ndim)]
+    lengths = np.diff(np.append(starts, n_times)).astype(np.float32).reshape(shape)
+    means = np.add.reduceat(grid.values, starts, axis=axis) / lengths
+    coords, _ = _grid_coords(grid, size)
+    ride = {str(key): coord for key, coord in grid.coords.items() if coord.dims == ("unit",)}
+    attrs = dict(grid.attrs)
+    if "sampling_rate" in attrs:
+        attrs["sampling_rate"] = attrs["sampling_rate"] / size
+    return xr.DataArray(means, dims=grid.dims, coords=coords | ride, attrs=attrs)
+
+
+def _load(source: Any) -> tuple[Any, str, str]:
+    if source is None:
+        from activome.samples.shipped import motor_cortex
+
+        return motor_cortex(), "motor_cortex (ships with activome)", "None"
+    if isinstance(source, Events):
+        return source, "events in memory", "recording"
+    if isinstance(source, xr.DataArray):
+        return source, str(source.name or "array in memory"), "recording"
+    if not isinstance(source, (str, os.PathLike)):
+        raise ActivityError(
+            f"report: a source must be a path, an Activity or Events; got {type(source).__name__}. "
+            "Build an Activity with activome.make."
+        )
+    path = Path(source)
+    return _open(path), path.name, repr(str(source))
+
+
+def _open(path: Path) -> Any:
+    from activome.activity.readers import load
+    from activome.activity.readers.loading import sniff
+
+    if sniff(path) == "zarr":
+        return load(path, lazy=True)
+    return load(path)
+
+
+def _raster_of(events: Events, settings: ReportSettings) -> Activity:
+    """Bin events as finely as the number of samples allows, in bins of 1, 2 or 5 times 10^k s."""
+    length = (events.t_stop - events.t_start) * events.tick
+    most = _fitting_samples(settings, events.n_units)
+    wanted = max(length * events.n_trials / most, min(0.05, length / 10))
+    scale = 10.0 ** np.floor(np.log10(wanted) + 1e-9)
+    width = next(scale * step for step in (1, 2, 5, 10) if scale * step >= wanted * (1 - 1e-9))
+    ticks = max(1, round(width / events.tick))
+    return events.bin(ticks * events.tick, tail="keep", memory_limit=settings.memory_limit / 4)
+
+
+def _fitting_samples(settings: ReportSettings, n_units: int) -> int:
+    fits = settings.memory_limit // (_COPIES * 4 * max(1, n_units))
+    return int(max(100, min(settings.max_samples, fits)))
+
+
+def _scan(
+    activity: Activity,
+    events: Events | None,
+    name: str,
+    code: str,
+    settings: ReportSettings,
+    progress: Progress,
+) -> Recording:
+    from activome.activity._quality import structure_problems
+
+    dims = activity.dims
+    full = activity
+    for axis, dim in enumerate(("trial", "time", "unit")):
+        if dim not in full.dims:
+            full = full.expand_dims(dim, axis)
+    n_trials, n_times, n_units = full.shape
+    most = _fitting_samples(settings, n_units)
+    taken = np.unique(np.linspace(0, n_trials - 1, min(n_trials, most)).astype(int))
+    per_trial = max(1, most // taken.size)
+    bin_size = -(-n_times // per_trial)
+    kind = str(activity.attrs.get("kind", "feature"))
+    rate = activity.attrs.get("sampling_rate")
+    rate = float(rate) if rate is not None else None
+    scan = stream(
+        full if taken.size == n_trials else full.isel(trial=taken),
+        bin_size=bin_size,
+        add_up=kind in _COUNT_KINDS,
+        sampling_rate=rate if kind in _SPECTRUM_KINDS else None,
+        progress=progress,
+    )
+    names = _unit_names(activity, n_units)
+    kept = _kept_units(scan)
+    if kept.size == 0:
+        raise ActivityError(
+            f"report: at least one of the {n_units} units must vary; none does. "
+            "There is nothing to report on."
+        )
+    step = 1.0 / rate if rate else _median_step(full)
+    grid, n_filled = _grid(full.isel(trial=taken), scan, kept, dims, names)
+    generator = np.random.default_rng(settings.random_state)
+    core = np.sort(generator.choice(kept, min(kept.size, settings.max_units), replace=False))
+    return Recording(
+        name=name,
+        source_code=code,
+        source=str(activity.attrs.get("source", "")),
+        kind=kind,
+        units=str(activity.attrs.get("units", "")),
+        sizes={str(dim): int(n) for dim, n in activity.sizes.items()},
+        dtype=str(activity.dtype),
+        duration=float(n_trials * n_times * step) if "time" in dims else 0.0,
+        sampling_rate=rate,
+        events=events,
+        scan=scan,
+        unit_names=names,
+        kept=kept,
+        core_units=core,
+        grid=grid,
+        bin_width=step * bin_size,
+        labels=read_labels(grid, settings.labels),
+        problems=structure_problems(activity),
+        n_filled=n_filled,
+        n_dropped_trials=n_trials - taken.size,
+        checksum=_checksum(scan, grid),
+        progress=progress,
+    )
+
+
+def _unit_names(activity: Activity, n_units: int) -> Array:
+    if "unit" in activity.coords and "unit" in activity.dims:
+        return np.asarray(activity["unit"].values)
+    return np.arange(n_units)
+
+
+def _median_step(full: Activity) -> float:
+    if "time" not in full.coords or full.sizes["time"] < 2:
+        return 1.0
+    return float(np.median(np.diff(full["time"].values.astype(np.float64))))
+
+
+def _kept_units(scan: PassResult) -> Array:
+    varies = (scan.high > scan.low) & (scan.n_bad < scan.n_used)
+    keys = np.stack([scan.digest, scan.low, scan.high], axis=1)
+    _, first = np.unique(keys[varies], axis=0, return_index=True)
+    return np.flatnonzero(varies)[np.sort(first)]
+
+
+def _grid(
+    full: Activity, scan: PassResult, kept: Array, dims: tuple[Any, ...], names: Array
+) -> tuple[Activity, int]:
+    values = scan.grid if kept.size == scan.grid.shape[2] else scan.grid[..., kept]
+    coords, valid = _grid_coords(full, scan.bin_size)
+    missing = ~np.isfinite(values)
+    inside = missing if valid is None else missing & valid[..., np.newaxis]
+    n_filled = int(inside.sum())
+    if missing.any():
+        with np.errstate(invalid="ignore"):
+            mean = np.nanmean(values, axis=(0, 1))
+        values = np.where(missing, mean, values).astype(np.float32)
+    ride = {
+        str(key): ("unit", np.asarray(coord.values)[kept])
+        for key, coord in full.coords.items()
+        if coord.dims == ("unit",) and key != "unit"
+    }
+    attrs = {key: full.attrs.get(key) for key in ("kind", "units", "source")}
+    rate = full.attrs.get("sampling_rate")
+    if rate is not None:
+        attrs["sampling_rate"] = float(rate) / scan.bin_size
+    grid = xr.DataArray(
+        values,
+        dims=("trial", "time", "unit"),
+        coords=coords | ride | {"unit": names[kept]},
+        attrs=attrs,
+    )
+    for dim in ("trial", "time"):
+        if dim not in dims:
+            grid = grid.isel({dim: 0}, drop=True)
+    return grid, n_filled
+
+
+def _grid_coords(full: Activity, bin_size: int) -> tuple[dict[str, Any], Array | None]:
+    """Bring labels on the grid: the mean of numbers in a bin, else the label in its middle."""
+    n_times = full.sizes["time"]
+    starts = np.arange(0, n_times, bin_size)
+    lengths = np.diff(np.append(starts, n_times))
+    middle = starts + lengths // 2
+    coords: dict[str, Any] = {}
+    valid: Array | None = None
+    for key, coord in full.coords.items():
+        values, dims = np.asarray(coord.values), tuple(str(dim) for dim in coord.dims)
+        if "unit" in dims or not dims:
+            continue
+        if key == "valid":
+            valid = np.logical_or.reduceat(values, starts, axis=dims.index("time"))
+            coords["valid"] = (("trial", "time"), valid)
+        elif "time" not in dims:
+            coords[str(key)] = (dims, values)
+        elif key == "time":
+            coords["time"] = ("time", values[starts])
+        elif values.dtype.kind == "f" and bin_size > 1:
+            axis = dims.index("time")
+            sums = np.add.reduceat(values.astype(np.float64), starts, axis=axis)
+            shape = [-1 if dim == "time" else 1 for dim in dims]
+            coords[str(key)] = (dims, sums / lengths.reshape(shape))
+        else:
+            coords[str(key)] = (dims, np.take(values, middle, axis=dims.index("time")))
+    return coords, valid
+
+
+def _checksum(scan: PassResult, grid: Activity) -> str:
+    digest = hashlib.sha256(scan.checksum.encode())
+    for key in sorted(str(key) for key in grid.coords):
+        values = np.asarray(grid.coords[key].values)
+        plain = values.astype(str) if values.dtype.kind in "OUT" else values
+        digest.update(f"{key} {plain.dtype} {plain.shape}".encode())
+        digest.update(np.ascontiguousarray(plain).tobytes())
+    digest.update(repr(sorted((str(k), str(v)) for k, v in grid.attrs.items())).encode())
+    return digest.hexdigest()
