@@ -75,4 +75,22 @@ METHODS: tuple[Method, ...] = (
     Method("Trainer", "activome.networks.training", "other"),
     Method("log_spaced", "activome.networks.training", "function"),
     Method("seed_everything", "activome.networks.training", "function"),
+    Method("Covariance", "activome.geometry.principal", "sample"),
+    Method("PrincipalComponents", "activome.geometry.principal", "sample", {"n_components": 2}),
+    Method(
+        "SemiNMF",
+        "activome.patterns.semi_nmf",
+        "sample",
+        {"n_components": 2, "keep": 1.0, "max_iter": 20, "random_state": 0},
+    ),
+    Method(
+        "HierarchicalSemiNMF",
+        "activome.patterns.hierarchical_semi_nmf",
+        "sample",
+        {"ranks": (3, 2), "keep": 1.0, "max_iter": 20, "random_state": 0},
+    ),
+    Method("choose_n_components", "activome.patterns.stability", "function"),
+    Method("concept_score", "activome.patterns.feature_reading", "function"),
+    Method("feature_contexts", "activome.patterns.feature_reading", "function"),
+    Method("feature_tokens", "activome.patterns.feature_reading", "function"),
 )

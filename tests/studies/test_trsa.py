@@ -14,9 +14,11 @@ from activome.studies._trsa_data import AREAS_FILE, SHAPES, load_areas, shape_po
 from activome.studies.claims import Study
 from activome.studies.runner import run_study
 
+# Imported with the file: loading torch takes longer than training the networks of the smoke size.
+pytest.importorskip("torch._dynamo", reason="torch is not installed")
+
 
 def test_smoke_runs_and_draws(tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="torch is not installed")
     result = run_study("trsa", "smoke", folder=tmp_path)
     held = {claim.name: claim.holds for claim in result.claims}
     assert all(value for name, value in held.items() if name.startswith(("human", "distorted")))

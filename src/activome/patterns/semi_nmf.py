@@ -73,8 +73,8 @@ class SemiNMF(BlockwiseSemiNMF, SampleTransformer):
     ParameterError
         If a parameter is outside its range.
     ActivityError
-        If the activity is not (n_samples, n_units), is sparse but not CSR, holds NaN or infinity or
-        values whose squares overflow, has no unit that is ever active, has fewer samples or active
+        If the activity is not (n_samples, n_units), holds NaN or infinity or values whose squares
+        overflow, has no unit that is ever active, has fewer samples or active
         units than ``n_components``, or has other units than in ``fit``.
 
     Warns
@@ -92,7 +92,8 @@ class SemiNMF(BlockwiseSemiNMF, SampleTransformer):
     Notes
     -----
     An iteration is two matrix products, ``4 n_samples n_units n_components`` operations, and reads
-    the data once; held beside the data: three sets of coefficients. With ``keep=1`` the loss never
+    the data once; held beside the data: three sets of coefficients. Sparse rows are taken as CSR;
+    other forms are converted. With ``keep=1`` the loss never
     rises; with less it may, so the best solution is kept.
 
     Our choices: convergence is relative; the constant that guards the division is relative to the

@@ -103,9 +103,10 @@ def choose_n_components(
     n_splits : int, default=2
         Random splits of the time into halves.
     n_surrogates : int, default=39
-        Most surrogates; fewer are made when the answer is already 0. At least ``1 / alpha - 1``.
+        Most surrogates; fewer are made when the answer is already 0. At least ``1 / alpha``.
     alpha : float in (0, 1), default=0.05
-        Chance of finding parts where there are none.
+        Bound on the chance of finding parts where there are none: p must be below it, which with
+        39 surrogates means that none of them is as stable, a chance of 0.025.
     similarity : {"cosine", "abs_cosine", "correlation", "abs_correlation"}, default="cosine"
         Of two parts; "abs" for methods that leave the sign open, such as PCA and ICA.
     scale : {"zscore", "none"}, default="zscore"
@@ -192,7 +193,7 @@ def choose_n_components(
             break
     table = np.array(rows)
     p_values = _corrected(table)
-    chosen = _choose(numbers, observed, table, p_values <= alpha)
+    chosen = _choose(numbers, observed, table, p_values < alpha)
     return StabilityResult(
         chosen, float(p_values.min()), np.array(numbers), rows[0], observed, table[1:], p_values
     )
@@ -220,7 +221,7 @@ def _check_parameters(
         raise ParameterError(f"{_OWNER}: candidates must hold at least one number; got none.")
     check_integer(n_splits, name="n_splits", owner=_OWNER, low=1)
     check_number(alpha, name="alpha", owner=_OWNER, low=0.0, high=1.0)
-    least = math.ceil(1 / alpha - 1 - 1e-9)
+    least = math.floor(1 / alpha + 1e-9)
     check_integer(n_surrogates, name="n_surrogates", owner=_OWNER, low=least)
     check_choice(similarity, SIMILARITIES, name="similarity", owner=_OWNER)
     check_choice(scale, ("zscore", "none"), name="scale", owner=_OWNER)
@@ -321,7 +322,7 @@ def _corrected(table: Array) -> Array:
 def _is_hopeless(table: Array, n_surrogates: int, alpha: float) -> bool:
     scores = _standardised(table).max(axis=1)
     hits = int((scores[1:] >= scores[0] - 1e-12).sum())
-    return (1 + hits) / (1 + n_surrogates) > alpha
+    return (1 + hits) / (1 + n_surrogates) >= alpha
 
 
 def _choose(numbers: list[int], observed: Array, table: Array, is_significant: Array) -> int:

@@ -3,5 +3,5 @@ from .api import ReportResult as ReportResult
 from .api import run_report as run_report
 from .conditions import condition_patterns as condition_patterns
 from .recording import analysis_grid as analysis_grid
-from .recording import coarsen_grid as coarsen_grid
+from .grid import coarsen_grid as coarsen_grid
 from .settings import ReportSettings as ReportSettings

@@ -107,9 +107,7 @@ def run_section(
     try:
         section = entry.analyse()(recording, settings)
     except (ActivityError, ResourceError) as error:
-        section = not_applicable(
-            str(error), three_lines(recording, settings, "print(grid.sizes)")
-        )
+        section = not_applicable(str(error), three_lines(recording, settings, "print(grid.sizes)"))
     _write_arrays(cache.folder / "arrays.zarr" / entry.name, section)
     pictures = {}
     for figure in section.figures:

@@ -108,7 +108,7 @@ def stream(
     progress("reading the recording", 0, len(boxes))
     for done, (trials, times) in enumerate(boxes, start=1):
         block = _read(activity, trials, times)
-        checksum.update(np.ascontiguousarray(block))
+        checksum.update(np.ascontiguousarray(block).data)
         mask = None if valid is None else valid[trials, times]
         values, finite = _as_float(block, mask)
         state.add(values, finite, mask)
@@ -152,9 +152,7 @@ def _as_float(block: Array, mask: Array | None) -> tuple[Array, Array | None]:
     """Return float32 values with 0 where there are none, and where they are finite (None: all)."""
     exact = block.dtype.kind == "f" and block.dtype.itemsize > 4
     values = block.astype(np.float64 if exact else np.float32)
-    if mask is None and (
-        block.dtype.kind != "f" or np.isfinite(values.sum(dtype=np.float64))
-    ):
+    if mask is None and (block.dtype.kind != "f" or np.isfinite(values.sum(dtype=np.float64))):
         return values, None
     finite = np.isfinite(values)
     if mask is not None:

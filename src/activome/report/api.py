@@ -17,6 +17,7 @@ from activome.report._cache import Cache, SectionRun, read_section, run_section
 from activome.report.page import render_page
 from activome.report.recording import Recording, open_recording
 from activome.report.registry import SECTIONS
+from activome.report.section import plain_values
 from activome.report.settings import ReportSettings
 
 __all__ = ["ReportResult", "run_report"]
@@ -147,7 +148,7 @@ def _record(
 ) -> dict[str, Any]:
     from activome.report._versions import versions
 
-    return {
+    record = {
         "title": title,
         "source": {
             "name": recording.name,
@@ -162,11 +163,14 @@ def _record(
             "sampling_rate": recording.sampling_rate,
             "bin_width": recording.bin_width,
             "checksum": recording.checksum,
-            "labels": [asdict(label) | {"classes": [str(c) for c in label.classes]}
-                       for label in recording.labels],
-        },  # fmt: skip
+            "labels": [
+                asdict(label) | {"classes": [str(c) for c in label.classes]}
+                for label in recording.labels
+            ],
+        },
         "settings": settings.as_record(),
         "versions": versions(),
         "sections": {run.name: run.record for run in runs},
         "cost": {run.name: run.cost for run in runs},
     }
+    return dict(plain_values(record))

@@ -27,8 +27,8 @@ __all__ = [
     "canvas",
     "finish",
     "plain_ticks",
-    "shrink",
     "short",
+    "shrink",
     "style",
 ]
 
@@ -51,7 +51,7 @@ SIGNED = LinearSegmentedColormap.from_list(
 )
 _WIDTH = 9.2
 _DPI = 190
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 8.0,

@@ -60,6 +60,7 @@ def render_page(record: dict[str, Any], cache: Cache) -> str:
     sections = [
         {"entry": entry, "cost": record["cost"][entry.name], **record["sections"][entry.name]}
         for entry in SECTIONS
+        if entry.name in record["sections"]
     ]
     pictures = record["sections"][_HERO[0]]["figures"]
     return environment.get_template("report.html").render(

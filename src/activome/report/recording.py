@@ -16,10 +16,11 @@ from activome.activity.events import Events
 from activome.activity.schema import Activity, Problem, ensure
 from activome.errors import ActivityError
 from activome.report._streaming import PassResult, stream
+from activome.report.grid import kept_units, make_grid
 from activome.report.labels import Label, read_labels
 from activome.report.settings import ReportSettings
 
-__all__ = ["Recording", "analysis_grid", "coarsen_grid", "open_recording"]
+__all__ = ["Recording", "analysis_grid", "open_recording"]
 
 Array = np.ndarray[Any, Any]
 _COUNT_KINDS = ("spikes",)
@@ -188,45 +189,6 @@ def analysis_grid(source: Any = None, settings: ReportSettings | None = None) ->
     return open_recording(source, settings or ReportSettings()).core
 
 
-def coarsen_grid(grid: Activity, max_samples: int) -> Activity:
-    """Average neighbouring times until a recording has few enough samples.
-
-    Parameters
-    ----------
-    grid : xarray.DataArray
-        Finite values; dims (trial, time, unit), any subset.
-    max_samples : int
-        Most samples, trials times times; times are never fewer than one per trial.
-
-    Returns
-    -------
-    xarray.DataArray
-        Means over bins of times, with all labels: numbers averaged, others those in the middle.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from activome.activity import make
-    >>> coarsen_grid(make(np.arange(6.0).reshape(6, 1)), 3).values[:, 0].tolist()
-    [0.5, 2.5, 4.5]
-    """
-    n_trials, n_times = grid.sizes.get("trial", 1), grid.sizes.get("time", 1)
-    size = min(n_times, -(-n_trials * n_times // max_samples))
-    if size <= 1:
-        return grid
-    axis = grid.dims.index("time")
-    starts = np.arange(0, n_times, size)
-    shape = [-1 if k == axis else 1 for k in range(grid.ndim)]
-    lengths = np.diff(np.append(starts, n_times)).astype(np.float32).reshape(shape)
-    means = np.add.reduceat(grid.values, starts, axis=axis) / lengths
-    coords, _ = _grid_coords(grid, size)
-    ride = {str(key): coord for key, coord in grid.coords.items() if coord.dims == ("unit",)}
-    attrs = dict(grid.attrs)
-    if "sampling_rate" in attrs:
-        attrs["sampling_rate"] = attrs["sampling_rate"] / size
-    return xr.DataArray(means, dims=grid.dims, coords=coords | ride, attrs=attrs)
-
-
 def _load(source: Any) -> tuple[Any, str, str]:
     if source is None:
         from activome.samples.shipped import motor_cortex
@@ -301,14 +263,14 @@ def _scan(
         progress=progress,
     )
     names = _unit_names(activity, n_units)
-    kept = _kept_units(scan)
+    kept = kept_units(scan)
     if kept.size == 0:
         raise ActivityError(
             f"report: at least one of the {n_units} units must vary; none does. "
             "There is nothing to report on."
         )
     step = 1.0 / rate if rate else _median_step(full)
-    grid, n_filled = _grid(full.isel(trial=taken), scan, kept, dims, names)
+    grid, n_filled = make_grid(full.isel(trial=taken), scan, kept, dims, names)
     generator = np.random.default_rng(settings.random_state)
     core = np.sort(generator.choice(kept, min(kept.size, settings.max_units), replace=False))
     return Recording(
@@ -347,75 +309,6 @@ def _median_step(full: Activity) -> float:
     if "time" not in full.coords or full.sizes["time"] < 2:
         return 1.0
     return float(np.median(np.diff(full["time"].values.astype(np.float64))))
-
-
-def _kept_units(scan: PassResult) -> Array:
-    varies = (scan.high > scan.low) & (scan.n_bad < scan.n_used)
-    keys = np.stack([scan.digest, scan.low, scan.high], axis=1)
-    _, first = np.unique(keys[varies], axis=0, return_index=True)
-    return np.flatnonzero(varies)[np.sort(first)]
-
-
-def _grid(
-    full: Activity, scan: PassResult, kept: Array, dims: tuple[Any, ...], names: Array
-) -> tuple[Activity, int]:
-    values = scan.grid if kept.size == scan.grid.shape[2] else scan.grid[..., kept]
-    coords, valid = _grid_coords(full, scan.bin_size)
-    missing = ~np.isfinite(values)
-    inside = missing if valid is None else missing & valid[..., np.newaxis]
-    n_filled = int(inside.sum())
-    if missing.any():
-        with np.errstate(invalid="ignore"):
-            mean = np.nanmean(values, axis=(0, 1))
-        values = np.where(missing, mean, values).astype(np.float32)
-    ride = {
-        str(key): ("unit", np.asarray(coord.values)[kept])
-        for key, coord in full.coords.items()
-        if coord.dims == ("unit",) and key != "unit"
-    }
-    attrs = {key: full.attrs.get(key) for key in ("kind", "units", "source")}
-    rate = full.attrs.get("sampling_rate")
-    if rate is not None:
-        attrs["sampling_rate"] = float(rate) / scan.bin_size
-    grid = xr.DataArray(
-        values,
-        dims=("trial", "time", "unit"),
-        coords=coords | ride | {"unit": names[kept]},
-        attrs=attrs,
-    )
-    for dim in ("trial", "time"):
-        if dim not in dims:
-            grid = grid.isel({dim: 0}, drop=True)
-    return grid, n_filled
-
-
-def _grid_coords(full: Activity, bin_size: int) -> tuple[dict[str, Any], Array | None]:
-    """Bring labels on the grid: the mean of numbers in a bin, else the label in its middle."""
-    n_times = full.sizes["time"]
-    starts = np.arange(0, n_times, bin_size)
-    lengths = np.diff(np.append(starts, n_times))
-    middle = starts + lengths // 2
-    coords: dict[str, Any] = {}
-    valid: Array | None = None
-    for key, coord in full.coords.items():
-        values, dims = np.asarray(coord.values), tuple(str(dim) for dim in coord.dims)
-        if "unit" in dims or not dims:
-            continue
-        if key == "valid":
-            valid = np.logical_or.reduceat(values, starts, axis=dims.index("time"))
-            coords["valid"] = (("trial", "time"), valid)
-        elif "time" not in dims:
-            coords[str(key)] = (dims, values)
-        elif key == "time":
-            coords["time"] = ("time", values[starts])
-        elif values.dtype.kind == "f" and bin_size > 1:
-            axis = dims.index("time")
-            sums = np.add.reduceat(values.astype(np.float64), starts, axis=axis)
-            shape = [-1 if dim == "time" else 1 for dim in dims]
-            coords[str(key)] = (dims, sums / lengths.reshape(shape))
-        else:
-            coords[str(key)] = (dims, np.take(values, middle, axis=dims.index("time")))
-    return coords, valid
 
 
 def _checksum(scan: PassResult, grid: Activity) -> str:

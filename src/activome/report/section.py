@@ -128,13 +128,13 @@ class Table:
         Heading.
     columns : tuple of str
         Names of the columns.
-    rows : list of tuple of str
+    rows : sequence of tuple of str
         Cells, as text.
     """
 
     title: str
     columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -183,9 +183,7 @@ class Section:
             "headline": list(self.headline),
             "statements": [asdict(statement) for statement in self.statements],
             "code": self.code,
-            "figures": [
-                {"name": f.name, "alt": f.alt, "caption": f.caption} for f in self.figures
-            ],
+            "figures": [{"name": f.name, "alt": f.alt, "caption": f.caption} for f in self.figures],
             "tables": [asdict(table) for table in self.tables],
             "numbers": self.numbers,
             "arrays": sorted(self.arrays),

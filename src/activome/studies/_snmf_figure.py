@@ -49,7 +49,7 @@ def _draw_loss(axis: Axes, exact: list[dict[str, Any]]) -> None:
         yscale="log",
         xlabel="iteration",
         ylabel="share left unexplained",
-        title="planted matrices, 3 starts each",
+        title="planted matrices, each from several starts",
     )
     axis.axhline(0.05**2 / (1 + 0.05**2), color="0.4", ls=":", lw=1)
     axis.text(1.1, 0.05**2 * 1.08, "noise", color="0.4", fontsize=8)

@@ -201,13 +201,15 @@ class StoreWriter:
                 self._unseal()
             for start in range(0, n_rows, self._files.group):
                 piece = block.isel({self._dim: slice(start, start + self._files.group)})
-                # Copied, since the caller may fill the same array again before it is written.
-                values = np.array(piece.values, dtype=self._files.dtype, copy=True)
+                values = np.asarray(piece.values)
                 coords = {name: np.array(piece[name].values) for name in self._riding}
                 self._buffer.append((values, coords))
                 self._n_buffered += values.shape[self._axis]
                 if self._n_buffered >= self._files.slab:
                     self._flush(self._n_buffered // self._files.slab * self._files.slab)
+                else:
+                    # Copied, since the caller may fill the same array again before it is written.
+                    self._buffer[-1] = (values.copy(), coords)
 
     def _last_time(self) -> float | None:
         if "time" not in self._riding:
@@ -349,7 +351,8 @@ class StoreWriter:
 
     def _flush(self, n_rows: int) -> None:
         """Write the first ``n_rows`` of the buffer, and commit them."""
-        values = np.concatenate([item for item, _ in self._buffer], axis=self._axis)
+        waiting = [item for item, _ in self._buffer]
+        values = waiting[0] if len(waiting) == 1 else np.concatenate(waiting, axis=self._axis)
         coords = {
             name: np.concatenate([labels[name] for _, labels in self._buffer], axis=axis)
             for name, axis in self._riding.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,7 @@ def hero(recording: Recording, labels: Array, order: Array, shown: list[Label]) 
             axis.spines["bottom"].set_visible(False)
         axes[-1].set_xlabel(name)
         axes[-1].set_xlim(x[0], x[-1] if x[-1] > x[0] else x[0] + 1)
-        n_groups = int(labels.max(initial=0)) + 1
-        sort = f"{n_groups} ensembles" if n_groups > 1 else "likeness"
+        sort = "ensemble" if labels.max(initial=0) > 0 else "likeness"
         whole = part.stop - part.start >= len(values)
         is_image, is_spikes = labels.size > _TRACES, recording.kind == "spikes"
         return draw.finish(
@@ -210,7 +210,7 @@ def _image(
     band = blended_transform_factory(axis.transAxes, axis.transData)
     sizes = np.bincount(labels)
     bounds = np.concatenate([[0], np.cumsum(sizes)])
-    for k, (a, b) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for k, (a, b) in enumerate(itertools.pairwise(bounds)):
         colour = draw.ENSEMBLE_COLOURS[k % len(draw.ENSEMBLE_COLOURS)]
         axis.fill_between(
             [-0.011, -0.003], a + 0.1, b - 0.1, color=colour, lw=0, transform=band, clip_on=False

@@ -13,11 +13,12 @@ from activome.report.section import Section, Verdict
 from activome.report.settings import ReportSettings
 
 __all__ = [
-    "found_communities", "not_applicable", "number", "p_text", "plural", "shift_null",
-    "standardised", "unit_order",
+    "count_groups", "found_communities", "not_applicable", "number", "p_text", "plural",
+    "shift_null", "standardised", "unit_order",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
+_FEWEST_MEMBERS = 3
 
 
 def found_communities(recording: Recording, settings: ReportSettings) -> Communities:
@@ -32,6 +33,17 @@ def found_communities(recording: Recording, settings: ReportSettings) -> Communi
         )
     found: Communities = recording.memo["communities"]
     return found
+
+
+def count_groups(labels: Array) -> tuple[int, str]:
+    """Return how many groups hold three units or more, and their sizes in words."""
+    sizes = np.bincount(labels)
+    large = sizes[sizes >= _FEWEST_MEMBERS]
+    text = ", ".join(str(n) for n in large[:8]) + (" ..." if large.size > 8 else "") + " units"
+    apart = int(sizes.sum() - large.sum())
+    if apart:
+        text += f"; {plural(apart, 'unit')} {'stands' if apart == 1 else 'stand'} apart"
+    return int(large.size), text
 
 
 def unit_order(recording: Recording, labels: Array) -> Array:
@@ -53,7 +65,9 @@ def not_applicable(reason: str, code: str) -> Section:
 def shift_null(recording: Recording) -> str:
     """Return what was shifted, in words."""
     by_trial = recording.has_trials and recording.grid.sizes["trial"] >= 20
-    what = "whole trials of each unit" if by_trial and "time" in recording.grid.dims else "each unit"
+    what = (
+        "whole trials of each unit" if by_trial and "time" in recording.grid.dims else "each unit"
+    )
     return f"{what} shifted around the recording by a lag of its own"
 
 

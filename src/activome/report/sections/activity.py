@@ -7,14 +7,18 @@ from typing import Any
 import numpy as np
 
 from activome.errors import ActivityError
-from activome.report import figures as draw
 from activome.report._code import three_lines
 from activome.report.labels import Label
 from activome.report.recording import Recording
 from activome.report.section import Figure, Section, Statement, Test, Verdict
 from activome.report.sections._rasters import hero, overview, shown_samples, trial_views
 from activome.report.sections._shared import (
-    found_communities, p_text, plural, shift_null, unit_order,
+    count_groups,
+    found_communities,
+    p_text,
+    plural,
+    shift_null,
+    unit_order,
 )  # fmt: skip
 from activome.report.settings import ReportSettings
 
@@ -38,9 +42,7 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
     Section
         A raster, its first figure the picture of the report's first screen.
     """
-    code = three_lines(
-        recording, settings, "print(activome.graphs.order_units(grid)[:10])"
-    )
+    code = three_lines(recording, settings, "print(activome.graphs.order_units(grid)[:10])")
     n = recording.core_units.size
     labels, order = np.zeros(n, dtype=np.int64), np.arange(n)
     statements: list[Statement] = []
@@ -56,16 +58,17 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
         is_found = groups.is_significant
         labels = np.asarray(groups.labels.values)
         order = unit_order(recording, labels)
-        n_groups = int(labels.max()) + 1
+        n_groups, members = count_groups(labels)
         test = Test(shift_null(recording), len(groups.null), p, groups.p_value)
-        kind = "finding" if is_found else "absence"
-        text = (
-            f"There are {n_groups} ensembles of units that are active together; the raster is "
-            "sorted by them"
-            if is_found
-            else "No ensembles stand out; the units are sorted by likeness alone"
+        statements.append(
+            Statement.judged(
+                f"There are {n_groups} ensembles of units that are active together, of {members}; "
+                "the raster is sorted by them",
+                "No ensembles stand out; the units are sorted by likeness alone",
+                test,
+                settings.alpha,
+            )
         )
-        statements.append(Statement(text, kind, test))
         chip = plural(n_groups, "ensemble") if is_found else "nothing above chance"
         verdict = Verdict("found" if is_found else "nothing", f"{chip}, {p_text(p)}")
         headline = (str(n_groups) if is_found else "0", "ensembles")
@@ -82,13 +85,10 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
     )
 
 
-def _figures(
-    recording: Recording, labels: Array, order: Array, shown: list[Label]
-) -> list[Figure]:
+def _figures(recording: Recording, labels: Array, order: Array, shown: list[Label]) -> list[Figure]:
     if recording.has_trials and "time" in recording.grid.dims:
         return [trial_views(recording, labels, order, shown)]
     pictures = [hero(recording, labels, order, shown)]
     if recording.grid.sizes.get("time", 0) > 2 * shown_samples(recording):
         pictures.append(overview(recording, labels, order))
     return pictures
-

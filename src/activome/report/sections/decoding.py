@@ -12,10 +12,11 @@ from activome.errors import ActivityError
 from activome.report import figures as draw
 from activome.report._code import three_lines
 from activome.report.conditions import condition_patterns
+from activome.report.grid import coarsen_grid
 from activome.report.labels import Label
-from activome.report.recording import Recording, coarsen_grid
+from activome.report.recording import Recording
 from activome.report.section import Figure, Section, Statement, Table, Test, Verdict, holm
-from activome.report.sections._shared import not_applicable, number, p_text
+from activome.report.sections._shared import not_applicable, p_text
 from activome.report.settings import ReportSettings
 
 __all__ = ["analyse"]
@@ -44,7 +45,9 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
     """
     usable = [label for label in recording.labels if label.kind != "skipped"]
     labels, beyond = usable[: settings.max_labels], usable[settings.max_labels :]
-    skipped = [(label.name, label.reason) for label in recording.labels if label not in usable]
+    skipped: list[tuple[str, ...]] = [
+        (label.name, label.reason) for label in recording.labels if label not in usable
+    ]
     skipped += [(label.name, f"only {settings.max_labels} are decoded") for label in beyond]
     table = [Table("Labels that were left out", ("label", "why"), skipped)] if skipped else []
     if not labels:
@@ -83,7 +86,9 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
         code=code,
         figures=[_scores(found, corrected, settings), *_predictions(recording, found)],
         tables=list(table),
-        numbers={label.name: _numbers(r, p) for (label, r), p in zip(found, corrected, strict=True)},
+        numbers={
+            label.name: _numbers(r, p) for (label, r), p in zip(found, corrected, strict=True)
+        },
         arrays=_arrays(found),
     )
 
@@ -92,9 +97,7 @@ def _uses_patterns(recording: Recording, label: Label) -> bool:
     return recording.kind in _POWER_KINDS and label.kind == "categorical"
 
 
-def _decode(
-    recording: Recording, label: Label, n: int, settings: ReportSettings
-) -> DecodingResult:
+def _decode(recording: Recording, label: Label, n: int, settings: ReportSettings) -> DecodingResult:
     data = _data(recording, label)
     return decode_label(
         data,
@@ -221,9 +224,7 @@ def _scores(
         )
 
 
-def _predictions(
-    recording: Recording, found: list[tuple[Label, DecodingResult]]
-) -> list[Figure]:
+def _predictions(recording: Recording, found: list[tuple[Label, DecodingResult]]) -> list[Figure]:
     shown = found[:6]
     traces = [item for item in shown if item[1].kind == "continuous"]
     tables = [item for item in shown if item[1].kind == "categorical"]
@@ -247,7 +248,9 @@ def _traces(recording: Recording, found: list[tuple[Label, DecodingResult]]) -> 
             middle = x.size // 2
             part = slice(max(0, middle - _SHOWN), middle + _SHOWN)
             trace.plot(x[part], result.truth[part], color=draw.INK, lw=1.3, label="actual")
-            trace.plot(x[part], result.predictions[part], color="#e69f00", lw=1.1, label="predicted")
+            trace.plot(
+                x[part], result.predictions[part], color="#e69f00", lw=1.1, label="predicted"
+            )
             trace.set_ylabel(draw.short(label.name))
             trace.set_xlim(x[part][0], x[part][-1])
             step = max(1, x.size // 1500)

@@ -25,6 +25,7 @@ __all__ = ["analyse"]
 Array = np.ndarray[Any, Any]
 _METRIC = "euclidean"
 _CUTS = (0.2, 0.8)
+_FEWEST_CONDITIONS = 3
 _NULL = "conditions permuted over the observations"
 
 
@@ -61,6 +62,10 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
     for name in labels:
         try:
             patterns = condition_patterns(recording.core, name)
+            n_classes = np.unique(patterns[name].values.astype(str)).size
+            if n_classes < _FEWEST_CONDITIONS:
+                refused.append((name, f"{name} has {n_classes} conditions; a geometry needs 3"))
+                continue
             result = rdm_reliability(
                 patterns,
                 name,
@@ -84,7 +89,8 @@ def _section(
     settings: ReportSettings,
 ) -> Section:
     corrected = holm([result.p_value for _, _, result in found])
-    statements, figures = [], []
+    statements: list[Statement] = []
+    figures: list[Figure] = []
     arrays: dict[str, Array] = {}
     numbers: dict[str, Any] = {}
     for (name, patterns, result), p in zip(found, corrected, strict=True):
@@ -102,8 +108,8 @@ def _section(
                 settings.alpha,
             )
         )
-        distances = rdm(patterns, _METRIC, conditions=name)
-        square = np.asarray(to_square(distances.values))
+        distances = np.asarray(rdm(patterns, _METRIC, conditions=name))
+        square = np.asarray(to_square(distances))
         place = _classical_scaling(square)
         numbers[name] = {
             "reliability": result.reliability,
@@ -111,8 +117,8 @@ def _section(
             "n_observations": patterns.sizes["trial"],
             "conditions": [str(c) for c in result.conditions],
         }
-        arrays |= {f"{name}-rdm": distances.values, f"{name}-place": place}
-        topology = _topology(distances.values)
+        arrays |= {f"{name}-rdm": distances, f"{name}-place": place}
+        topology = _topology(distances)
         if topology is not None:
             arrays[f"{name}-topology"] = topology
         names = [draw.short(c, 14) for c in np.unique(patterns[name].values)]

@@ -13,7 +13,14 @@ from activome.report._code import three_lines
 from activome.report.recording import Recording
 from activome.report.section import Figure, Section, Statement, Table, Test, Verdict, holm
 from activome.report.sections._shared import (
-    found_communities, not_applicable, number, p_text, plural, shift_null, unit_order,
+    count_groups,
+    found_communities,
+    not_applicable,
+    number,
+    p_text,
+    plural,
+    shift_null,
+    unit_order,
 )  # fmt: skip
 from activome.report.settings import ReportSettings
 
@@ -63,7 +70,7 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
     edge = np.asarray(network["edge"].values)
     if corrected[0] > settings.alpha:
         edge = np.zeros_like(edge)
-    n_edges, n_groups = int(edge.sum()) // 2, int(labels.max()) + 1
+    n_edges, (n_groups, members) = int(edge.sum()) // 2, count_groups(labels)
     density = n_edges / (labels.size * (labels.size - 1) / 2)
     statements = [
         Statement.judged(
@@ -75,10 +82,8 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
             settings.alpha,
         ),
         Statement.judged(
-            f"There are communities: {n_groups} of them, of "
-            f"{', '.join(str(n) for n in np.bincount(labels)[:8])}"
-            f"{' ...' if n_groups > 8 else ''} units (modularity {number(groups.modularity)}, "
-            f"agreement between runs {number(groups.stability)})",
+            f"There are communities: {n_groups} of them, of {members} (modularity "
+            f"{number(groups.modularity)}, agreement between runs {number(groups.stability)})",
             "The partition into communities is not better than that of independent units",
             group_test,
             settings.alpha,
@@ -153,7 +158,7 @@ def _figure(
             low, high = bounds[k], bounds[k + 1]
             box = [[low, high, high, low, low], [low, low, high, high, low]]
             matrix.plot(*box, color=colour, lw=1.4)
-            if high - low > n / 40:
+            if high - low > n / 40 and high - low > 2:
                 matrix.text(
                     -0.012 * n, (low + high) / 2, f"E{k + 1}", ha="right", va="center", size=6.5
                 )
@@ -167,7 +172,7 @@ def _figure(
             "graph",
             alt=(
                 f"Correlation matrix of {n} units sorted by {sizes.size} communities, and the "
-                f"graph of their significant edges."
+                "graph of their significant edges."
             ),
             caption=(
                 "Left: correlations, units sorted by community (boxes; dark is positive, warm "
@@ -205,7 +210,7 @@ def _draw_network(
                 draw.short(name, 10), (x, y), size=6, xytext=(4, 4), textcoords="offset points"
             )
     elif labels.max() > 0:
-        for k in range(min(int(labels.max()) + 1, len(draw.ENSEMBLE_COLOURS))):
+        for k in np.flatnonzero(np.bincount(labels) > 2)[: len(draw.ENSEMBLE_COLOURS)]:
             x, y = np.median(place[labels == k], axis=0)
             axis.text(
                 x, y, f"E{k + 1}", size=8, weight="bold", ha="center", va="center",
@@ -230,7 +235,9 @@ def _layout(
     seed = (circle * np.sqrt(np.arange(1, n + 1) / n)[:, np.newaxis]).tolist()
     positive = np.maximum(strength, 1e-3).tolist()
     # A given start and no cooling noise: the same picture for the same graph.
-    layout = graph.layout_kamada_kawai(seed=seed, maxiter=20 * n) if n <= 60 else (
-        graph.layout_fruchterman_reingold(seed=seed, niter=150, weights=positive, grid=False)
+    layout = (
+        graph.layout_kamada_kawai(seed=seed, maxiter=20 * n)
+        if n <= 60
+        else (graph.layout_fruchterman_reingold(seed=seed, niter=150, weights=positive, grid=False))
     )
     return np.array(layout.coords), False

@@ -42,16 +42,19 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
     """
     flags = _flags(recording)
     problems = list(recording.problems) + _problems(recording, flags)
+    line, ratios = _line_noise(recording, settings)
+    problems += [
+        Problem("violation", "field", f"{s.text}.", "Filter it out where it matters.")
+        for s in line
+        if s.kind == "finding"
+    ]
     problems.sort(key=lambda problem: _ORDER[problem.severity])
     statements = [Statement(text) for text in _facts(recording, settings)]
-    line, ratios = _line_noise(recording, settings)
     statements += line
     counts = {name: sum(p.severity == name for p in problems) for name in _ORDER}
     worst = counts["critical"] + counts["violation"]
     n_bad = int(np.any(list(flags.values()), axis=0).sum()) if flags else 0
-    code = three_lines(
-        recording, settings, "print(*activome.check(grid), sep='\\n')"
-    )
+    code = three_lines(recording, settings, "print(*activome.check(grid), sep='\\n')")
     rows = [(p.severity, p.where, f"{p.what} {p.cure}") for p in problems]
     tables = [Table("Problems, the worst first", ("severity", "where", "what"), rows)]
     tables.append(_unit_table(recording, flags))
@@ -108,7 +111,10 @@ def _problems(recording: Recording, flags: dict[str, Array]) -> list[Problem]:
         "flat": ("constant", "They are left out of the analyses."),
         "missing": ("without some of their values", "Missing bins hold the mean of the unit."),
         "duplicated": ("copies of another", "One of each is kept; copies inflate correlations."),
-        "clipped": ("at their limit for 1 % of the time or more", "Check the range of the amplifier."),
+        "clipped": (
+            "at their limit for 1 % of the time or more",
+            "Check the range of the amplifier.",
+        ),
     }
     problems = []
     for name, flag in flags.items():
@@ -217,9 +223,7 @@ def _figure(recording: Recording, flags: dict[str, Array]) -> Figure:
             good = finite & ~is_flawed
             axis.scatter(rank[good], values[good], s=size, color=draw.ACCENT, lw=0)
             bad = finite & is_flawed
-            axis.scatter(
-                rank[bad], values[bad], s=3 * size + 8, marker="x", color="#a84300", lw=1
-            )
+            axis.scatter(rank[bad], values[bad], s=3 * size + 8, marker="x", color="#a84300", lw=1)
             axis.set(title=f"{title} of each unit", xlabel="units, sorted", ylabel=title + unit)
         names = list(flags)
         counts = [int(flags[name].sum()) for name in names]

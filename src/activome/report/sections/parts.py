@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -16,7 +17,11 @@ from activome.report._code import three_lines
 from activome.report.recording import Recording
 from activome.report.section import Figure, Section, Statement, Test, Verdict
 from activome.report.sections._shared import (
-    not_applicable, number, p_text, plural, standardised,
+    not_applicable,
+    number,
+    p_text,
+    plural,
+    standardised,
 )  # fmt: skip
 from activome.report.settings import ReportSettings
 
@@ -25,7 +30,7 @@ __all__ = ["analyse"]
 Array = np.ndarray[Any, Any]
 _CANDIDATES = (2, 3, 5, 8, 12, 16)
 _KEEP = 0.3
-_LOOK = {"max_samples": 600, "n_iter": 12}
+_MAX_SAMPLES, _N_ITER = 600, 12
 _FEWEST_SAMPLES = 80
 _SHOWN_UNITS = 8
 
@@ -47,16 +52,16 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
     """
     rows, index = to_samples(recording.core)
     values = standardised(rows)
-    n_half = min(values.shape[0], _LOOK["max_samples"]) // 2
+    n_half = min(values.shape[0], _MAX_SAMPLES) // 2
     most = min(settings.max_components, values.shape[1] - 1, n_half)
     candidates = tuple(n for n in _CANDIDATES if n <= most)
-    n_surrogates = round(1 / settings.alpha) - 1
+    n_surrogates = math.ceil(1 / settings.alpha)
     code = three_lines(
         recording,
         settings,
         f"print(activome.patterns.choose_n_components(activome.patterns.SemiNMF(keep={_KEEP}), "
         f"grid, {candidates}, n_surrogates={n_surrogates}, alpha={settings.alpha}, "
-        f"max_samples={_LOOK['max_samples']}, n_iter={_LOOK['n_iter']}, "
+        f"max_samples={_MAX_SAMPLES}, n_iter={_N_ITER}, "
         f"random_state={settings.random_state}).n_components)",
     )
     if not candidates or values.shape[0] < _FEWEST_SAMPLES:
@@ -73,7 +78,8 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
         alpha=settings.alpha,
         random_state=settings.random_state,
         progress=recording.progress,
-        **_LOOK,
+        max_samples=_MAX_SAMPLES,
+        n_iter=_N_ITER,
     )
     n_parts = chosen.n_components
     test = Test(
@@ -125,9 +131,7 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
 
 
 def _fit(values: Array, n_parts: int, settings: ReportSettings) -> tuple[SemiNMF, Array]:
-    model = SemiNMF(
-        n_parts, _KEEP, max_iter=200, patience=20, random_state=settings.random_state
-    )
+    model = SemiNMF(n_parts, _KEEP, max_iter=200, patience=20, random_state=settings.random_state)
     with warnings.catch_warnings():
         # The limit is what the report spends on a picture; the parts are already chosen.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -149,7 +153,9 @@ def _choice(chosen: StabilityResult) -> Figure:
         x = chosen.candidates
         if len(chosen.null):
             low, high = chosen.null.min(axis=0), chosen.null.max(axis=0)
-            axis.fill_between(x, low, high, color=draw.NULL, alpha=0.75, lw=0, label="shifted units")
+            axis.fill_between(
+                x, low, high, color=draw.NULL, alpha=0.75, lw=0, label="shifted units"
+            )
         axis.plot(x, chosen.stability, "o-", color=draw.ACCENT, ms=4, label="recording")
         if chosen.n_components:
             place = int(np.flatnonzero(x == chosen.n_components)[0])

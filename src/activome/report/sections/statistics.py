@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -139,7 +140,7 @@ def _memory_test(trials: list[Array], settings: ReportSettings) -> tuple[Test, f
         return float(np.sqrt(np.mean(products.mean(axis=0, dtype=np.float64) ** 2)))
 
     def draw_one() -> float:
-        parts = zip(bounds[:-1], bounds[1:], strict=True)
+        parts = itertools.pairwise(bounds)
         order = np.concatenate([a + generator.permutation(b - a) for a, b in parts])
         return statistic(rows[order])
 

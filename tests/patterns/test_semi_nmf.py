@@ -1,0 +1,464 @@
+"""Semi-nonnegative factorisation: slow twin, laws, peers, planted truth, blocks and refusals."""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+from scipy import optimize, sparse
+from sklearn.base import clone
+from sklearn.decomposition import NMF
+from sklearn.exceptions import ConvergenceWarning as NotConverged
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+from activome.activity.blocks import fit_blocks
+from activome.activity.matching import match_rows
+from activome.activity.schema import make
+from activome.activity.store import write_store
+from activome.errors import ActivityError, ActivityWarning, ConvergenceWarning, ParameterError
+from activome.patterns import _semi_nmf_kernels as kernels
+from activome.patterns.semi_nmf import SemiNMF
+
+Array = np.ndarray[Any, Any]
+FIXED: dict[str, Any] = {"tol": 0.0, "patience": 10_000}
+
+
+def planted(
+    seed: int = 0, n: int = 500, d: int = 40, k: int = 4, on: int = 5
+) -> tuple[Array, Array]:
+    rng = np.random.default_rng(seed)
+    features = np.zeros((k, d))
+    for row in features:
+        row[rng.choice(d, on, replace=False)] = rng.normal(size=on)
+    use = rng.exponential(size=(n, k)) * (rng.random((n, k)) < 0.2)
+    return use @ features + 0.02 * rng.normal(size=(n, d)), features
+
+
+def _coef(model: SemiNMF) -> Array:
+    assert model.coef_ is not None
+    return model.coef_
+
+
+def slow_twin(
+    X: Array, G: Array, keep: int, n_iter: int, reg: float = 1e-6
+) -> tuple[Array, list[float]]:
+    """Run the published update literally: A = X.T, F (d, K), G (n, K)."""
+    A, losses = X.T, []
+    G = G / np.linalg.norm(G, axis=0)
+    for _ in range(n_iter):
+        F = np.linalg.solve(G.T @ G + reg * np.eye(G.shape[1]), (A @ G).T).T
+        for column in F.T:
+            column[np.argsort(-np.abs(column))[keep:]] = 0
+        s = np.linalg.norm(G, axis=0)
+        G, F = G / s, F * s
+        P, Q = A.T @ F, F.T @ F
+        up = np.maximum(P, 0) + G @ np.maximum(-Q, 0)
+        down = np.maximum(-P, 0) + G @ np.maximum(Q, 0) + 1e-6 * np.mean(X**2)
+        G = G * np.sqrt(up / down)
+        losses.append(((A - F @ G.T) ** 2).sum())
+    return F.T, losses
+
+
+@pytest.mark.parametrize("keep", [1.0, 0.125])
+def test_agrees_with_the_slow_twin(keep: float) -> None:
+    X, _ = planted()
+    model = SemiNMF(4, keep, max_iter=25, random_state=3, **FIXED).fit(X)
+    seed = int(np.random.default_rng(3).integers(2**31 - 1))
+    start = np.maximum(np.random.Generator(np.random.PCG64(seed)).random((500, 4)), 1e-6)
+    features, losses = slow_twin(X, start, int(np.ceil(keep * 40)), 25)
+    # The solve is regularised for coefficients of unit length, once they are not quite that here.
+    np.testing.assert_allclose(model.loss_curve_, losses, rtol=1e-6)
+    if losses[-1] == min(losses):
+        match = match_rows(features, model.components_)
+        np.testing.assert_allclose(model.components_[match.columns], features, atol=1e-4)
+
+
+def test_one_feature_by_hand() -> None:
+    # Rank one, so the answer is the direction itself and each sample's length along it.
+    use = np.array([[0.0], [1.0], [2.0], [3.0]])
+    model = SemiNMF(1, keep=1.0, max_iter=300, tol=0, patience=300).fit(use @ [[3.0, -4.0]])
+    direction = model.components_[0] / np.linalg.norm(model.components_[0])
+    np.testing.assert_allclose(direction, [0.6, -0.8], atol=1e-7)
+    np.testing.assert_allclose(model.transform(use @ [[3.0, -4.0]]) @ model.components_,
+                               use @ [[3.0, -4.0]], atol=1e-6)  # fmt: skip
+    assert model.score(use @ [[3.0, -4.0]]) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("init", ["random", "kmeans", "svd"])
+def test_with_all_entries_the_loss_never_rises(seed: int, init: str) -> None:
+    X = np.random.default_rng(seed).normal(size=(120, 15))
+    model = SemiNMF(5, 1.0, max_iter=150, init=init, random_state=seed, **FIXED).fit(X)
+    loss = model.loss_curve_
+    assert (np.diff(loss) / loss[:-1]).max() <= 1e-9
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_loss_is_that_of_the_residual(dtype: type) -> None:
+    X = planted()[0].astype(dtype)
+    model = SemiNMF(4, 0.125, max_iter=60, **FIXED).fit(X)
+    assert model.coef_ is not None
+    left = X.astype(float) - model.coef_.astype(float) @ model.components_.astype(float)
+    assert model.components_.dtype == model.coef_.dtype == dtype
+    tolerance = 1e-10 if dtype == np.float64 else 1e-3
+    assert (left**2).sum() == pytest.approx(model.loss_curve_.min(), rel=tolerance)
+
+
+def test_a_tiny_loss_is_not_lost_to_cancellation() -> None:
+    rng = np.random.default_rng(0)
+    use = rng.exponential(size=(200, 3)) * (rng.random((200, 3)) < 0.3)
+    X = use @ np.kron(np.eye(3), [1.0, -2.0, 0.5]) + 1e-6 * rng.normal(size=(200, 9))
+    model = SemiNMF(3, 1.0, max_iter=3000, **FIXED).fit(X)
+    assert model.coef_ is not None
+    exact = ((X - model.coef_ @ model.components_) ** 2).sum()
+    assert exact < 1e-8 * (X**2).sum()
+    assert model.loss_curve_.min() == pytest.approx(exact, rel=1e-6)
+
+
+def test_planted_features_are_found() -> None:
+    X, features = planted(5)
+    models = [SemiNMF(4, 0.125, max_iter=300, random_state=s, **FIXED).fit(X) for s in range(3)]
+    best = min(models, key=lambda m: float(m.loss_curve_.min()))
+    assert match_rows(features, best.components_).mean >= 0.99
+    assert (np.count_nonzero(best.components_, axis=1) == 5).all()
+    energy = (best.components_**2).sum(axis=1) * (_coef(best) ** 2).sum(axis=0)
+    assert (np.diff(energy) <= 0).all()
+
+
+def test_close_to_nmf_on_non_negative_data() -> None:
+    rng = np.random.default_rng(1)
+    use = rng.exponential(size=(300, 4)) * (rng.random((300, 4)) < 0.3)
+    parts = np.kron(np.eye(4), np.ones(6)) + 0.2 * rng.random((4, 24))
+    X = use @ parts + 0.05 * rng.random((300, 24))
+    with pytest.warns(NotConverged):
+        peer = NMF(4, solver="mu", init="random", max_iter=200, tol=1e-12, random_state=0).fit(X)
+    ours = SemiNMF(4, 1.0, max_iter=200, **FIXED).fit(X)
+    assert ours.loss_curve_.min() == pytest.approx(peer.reconstruction_err_**2, rel=0.01)
+
+
+def test_no_better_than_the_singular_values_allow() -> None:
+    X = np.random.default_rng(2).normal(size=(80, 12))
+    bound = (np.linalg.svd(X, compute_uv=False)[3:] ** 2).sum()
+    loss = SemiNMF(3, 1.0, max_iter=200, **FIXED).fit(X).loss_curve_.min()
+    assert loss >= bound
+
+
+def test_transform_solves_non_negative_least_squares() -> None:
+    X, _ = planted()
+    model = SemiNMF(4, 0.125, max_iter=100, **FIXED).fit(X)
+    model.set_params(max_iter=50_000, tol=1e-7)
+    code = model.transform(X[:50])
+    assert (code >= 0).all()
+    for row, found in zip(X[:50], code, strict=True):
+        best = optimize.nnls(model.components_.T, row)[1] ** 2
+        assert ((row - found @ model.components_) ** 2).sum() <= best * (1 + 1e-5) + 1e-12
+
+
+def test_transform_leaves_features_and_takes_each_row_by_itself() -> None:
+    X, _ = planted()
+    model = SemiNMF(4, 0.125, max_iter=50, **FIXED).fit(X)
+    before = model.components_.copy()
+    whole = model.transform(X)
+    np.testing.assert_array_equal(model.components_, before)
+    parts = np.concatenate([model.transform(X[:7]), model.transform(X[7:])])
+    np.testing.assert_allclose(parts, whole, atol=1e-9)
+    np.testing.assert_array_equal(model.transform(np.zeros((2, 40))), 0.0)
+    np.testing.assert_allclose(model.inverse_transform(whole), whole @ model.components_)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e6])
+@pytest.mark.parametrize("init", ["random", "svd", "kmeans"])
+def test_volts_and_microvolts_give_the_same_parts(scale: float, init: str) -> None:
+    X, _ = planted()
+    one = SemiNMF(4, 0.125, max_iter=40, init=init, **FIXED).fit(X)
+    two = SemiNMF(4, 0.125, max_iter=40, init=init, **FIXED).fit(scale * X)
+    np.testing.assert_allclose(two.components_ / scale, one.components_, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(two.transform(scale * X), one.transform(X), atol=1e-4)
+    assert two.score(scale * X) == pytest.approx(one.score(X), abs=1e-6)
+
+
+def test_units_may_come_in_any_order() -> None:
+    X, _ = planted()
+    order = np.random.default_rng(0).permutation(40)
+    one = SemiNMF(4, 0.125, max_iter=30, **FIXED).fit(X)
+    two = SemiNMF(4, 0.125, max_iter=30, **FIXED).fit(X[:, order])
+    np.testing.assert_allclose(two.components_, one.components_[:, order], atol=1e-8)
+
+
+def test_exactly_as_many_entries_on_ties() -> None:
+    kept = kernels.keep_largest(np.ones((10, 3)), 4)
+    assert (np.count_nonzero(kept, axis=0) == 4).all()
+    assert kernels.n_kept(0.07, 100) == 7
+    assert kernels.n_kept(0.01, 171) == 2
+    assert kernels.n_kept(0.01, 5) == 1
+
+
+def test_a_dead_component_starts_again_where_the_fit_is_worst() -> None:
+    # Two of three features of a start are the same up to sign: nobody can use both directions.
+    rng = np.random.default_rng(0)
+    X = rng.exponential(size=(200, 3)) @ np.kron(np.eye(3), np.ones(4))
+    plan = kernels.Plan(
+        np.ascontiguousarray(np.stack([np.ones(12), -np.ones(12), np.zeros(12)], axis=1)),
+        np.ones(3), np.zeros(3, dtype=bool), 2, True, False, 1e-9,
+    )  # fmt: skip
+    out = np.empty((200, 3))
+    sums = kernels.sweep(X, np.ones((200, 3)), plan, out)
+    assert (out[:, 2] == 0).all()
+    left = ((X - out @ plan.features.T) ** 2).sum(axis=1)
+    np.testing.assert_allclose(sums.worst_error, np.sort(left)[::-1][:2])
+    np.testing.assert_allclose(sums.worst_rows[0], (X - out @ plan.features.T)[left.argmax()])
+    assert sums.residual == pytest.approx(left.sum())
+
+
+def test_no_component_stays_dead_when_there_is_something_left_to_explain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    X, features = planted(5)
+    from activome.patterns import semi_nmf
+
+    made = semi_nmf.start_coef
+
+    def without_two(*args: Any) -> Array:
+        coef = made(*args)
+        coef[:, 2:] = 0
+        return coef
+
+    monkeypatch.setattr(semi_nmf, "start_coef", without_two)
+    model = SemiNMF(4, 0.125, max_iter=300, **FIXED).fit(X)
+    assert model.components_.any(axis=1).all()
+    assert match_rows(features, model.components_).mean > 0.95
+
+
+def test_rank_below_the_number_of_components_is_no_trap() -> None:
+    X = np.outer(np.arange(1.0, 21.0), [1.0, 2.0, -1.0, 0.5])
+    model = SemiNMF(3, 1.0, max_iter=200, tol=1e-3, patience=10).fit(X)
+    assert model.score(X) == pytest.approx(1.0, abs=1e-6)
+    assert np.isfinite(model.components_).all()
+    exact = SemiNMF(3, 1.0, reg=0.0, max_iter=200, tol=1e-3, patience=10).fit(X)
+    assert exact.score(X) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_csr_gives_the_dense_answer() -> None:
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(90, 14)) * (rng.random((90, 14)) < 0.2)
+    for init in ("random", "svd", "kmeans"):
+        dense = SemiNMF(3, 0.5, max_iter=30, init=init, **FIXED).fit(X)
+        rows = SemiNMF(3, 0.5, max_iter=30, init=init, **FIXED).fit(sparse.csr_matrix(X))
+        np.testing.assert_allclose(rows.components_, dense.components_, atol=1e-7)
+        np.testing.assert_allclose(
+            rows.transform(sparse.csr_matrix(X)), dense.transform(X), atol=1e-7
+        )
+        assert rows.score(sparse.csr_matrix(X)) == pytest.approx(dense.score(X), abs=1e-9)
+
+
+def test_silent_units_are_left_out_and_said() -> None:
+    X, _ = planted()
+    holed = np.insert(X, [0, 20], 0.0, axis=1)
+    with pytest.warns(
+        ActivityWarning, match="2 of 42 units are zero in all samples, the first is unit 0"
+    ):
+        model = SemiNMF(4, 0.125, max_iter=30, **FIXED).fit(holed)
+    assert model.components_.shape == (4, 42)
+    assert not model.components_[:, [0, 21]].any()
+    plain = SemiNMF(4, 0.125, max_iter=30, **FIXED).fit(X)
+    np.testing.assert_allclose(
+        np.delete(model.components_, [0, 21], axis=1), plain.components_, atol=1e-9
+    )
+
+
+def test_labels_come_back() -> None:
+    X, _ = planted(n=60)
+    activity = make(X.reshape(3, 20, 40), sampling_rate=10.0, unit=[f"u{i}" for i in range(40)])
+    model = SemiNMF(4, 0.125, max_iter=30, **FIXED).fit(activity)
+    plain = SemiNMF(4, 0.125, max_iter=30, **FIXED).fit(X)
+    np.testing.assert_array_equal(model.components_, plain.components_)
+    code = model.transform(activity)
+    assert code.dims == ("trial", "time", "unit")
+    assert code.unit.values.tolist() == [f"seminmf{i}" for i in range(4)]
+    back = model.inverse_transform(code)
+    assert back.unit.values.tolist() == activity.unit.values.tolist()
+    assert model.score(activity) == pytest.approx(model.score(X))
+
+
+@pytest.mark.parametrize("init", ["random", "kmeans", "svd"])
+@pytest.mark.parametrize("block", [1000, 64])
+def test_blocks_give_the_answer_of_memory(init: str, block: int) -> None:
+    X, _ = planted()
+    X[:, 7] = 0.0
+    arguments: dict[str, Any] = {
+        "n_components": 4,
+        "keep": 0.125,
+        "max_iter": 60,
+        "init": init,
+        **FIXED,
+    }
+    with pytest.warns(ActivityWarning, match="unit 7"):
+        whole = SemiNMF(**arguments).fit(X)
+    with pytest.warns(ActivityWarning, match="unit 7"):
+        parts = fit_blocks(SemiNMF(**arguments), X, block=block)
+    np.testing.assert_allclose(parts.components_, whole.components_, atol=1e-10)
+    np.testing.assert_allclose(_coef(parts), _coef(whole), atol=1e-10)
+    np.testing.assert_allclose(parts.loss_curve_, whole.loss_curve_, rtol=1e-10)
+    assert parts.n_iter_ == whole.n_iter_
+
+
+def test_a_store_gives_the_answer_of_memory_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    X, _ = planted(n=300)
+    activity = make(X, sampling_rate=100.0)
+    write_store(activity, tmp_path / "data.zarr")
+    whole = SemiNMF(4, 0.125, max_iter=40, **FIXED).fit(activity)
+    parts = fit_blocks(SemiNMF(4, 0.125, max_iter=40, **FIXED), tmp_path / "data.zarr", block=70)
+    np.testing.assert_allclose(parts.components_, whole.components_, atol=1e-10)
+    np.testing.assert_allclose(_coef(parts), _coef(whole), atol=1e-10)
+    lazy = SemiNMF(4, 0.125, max_iter=40, **FIXED).fit(activity.chunk({"time": 100}))
+    np.testing.assert_allclose(lazy.components_, whole.components_, atol=1e-10)
+    assert [path.name for path in tmp_path.iterdir()] == ["data.zarr"]
+
+
+def test_an_interrupted_fit_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    X, _ = planted()
+    rows = da.from_array(X, chunks=(100, 40))
+
+    def stop(task: str, done: int, total: int) -> None:
+        if "sweep 4" in task:
+            raise KeyboardInterrupt
+
+    model = SemiNMF(4, 0.125, max_iter=40, **FIXED)
+    with pytest.raises(KeyboardInterrupt):
+        fit_blocks(model, rows, block=100, progress=stop)
+    assert len(list(tmp_path.iterdir())) == 1
+    del model
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+
+
+def test_working_on_a_block_twice_changes_nothing() -> None:
+    X, _ = planted()
+    once = fit_blocks(SemiNMF(4, 0.125, max_iter=20, **FIXED), X, block=100)
+    twice = fit_blocks(_Repeating(4, 0.125, max_iter=20, **FIXED), X, block=100)
+    np.testing.assert_array_equal(twice.components_, once.components_)
+
+
+class _Repeating(SemiNMF):
+    """Summarise every block twice, as happens when a worker dies after its work."""
+
+    def summarise(self, block: Array, state: Any, /) -> Any:
+        super().summarise(block, state)
+        return super().summarise(block, state)
+
+
+def test_coefficients_that_are_too_large_stay_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    from activome.patterns import _semi_nmf_blocks
+
+    monkeypatch.setattr(_semi_nmf_blocks, "_COEF_BYTES", 1000)
+    X, _ = planted()
+    model = fit_blocks(SemiNMF(4, 0.125, max_iter=5, **FIXED), X, block=100)
+    assert model.coef_ is None
+    assert model.transform(X).shape == (500, 4)
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    X, _ = planted()
+    model = SemiNMF(4, 0.125, max_iter=30, **FIXED).fit(X)
+    model.save(tmp_path / "model.npz")
+    again = SemiNMF.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(again.transform(X), model.transform(X))
+    np.testing.assert_array_equal(again.loss_curve_, model.loss_curve_)
+    np.testing.assert_array_equal(clone(model).fit(X).components_, model.components_)
+
+
+def test_converges_and_says_when_not() -> None:
+    X, _ = planted()
+    done = SemiNMF(4, 0.125, patience=10).fit(X)
+    assert done.n_iter_ == done.loss_curve_.size < 2000
+    best = np.minimum.accumulate(done.loss_curve_)
+    assert best[-1] > best[-11] * (1 - 1e-4)
+    with pytest.warns(ConvergenceWarning, match="max_iter=3"):
+        short = SemiNMF(4, 0.125, max_iter=3).fit(X)
+    assert short.n_iter_ == 3
+    one = SemiNMF(4, 0.125, max_iter=1, tol=0).fit(X)
+    assert one.n_iter_ == 1
+    assert one.components_.any()
+
+
+def test_integers_are_cast() -> None:
+    counts = np.random.default_rng(0).poisson(1.0, (50, 6))
+    model = SemiNMF(2, 1.0, max_iter=10, **FIXED).fit(counts)
+    np.testing.assert_array_equal(
+        model.components_,
+        SemiNMF(2, 1.0, max_iter=10, **FIXED).fit(counts.astype(float)).components_,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_components": 0}, "n_components"),
+        ({"n_components": 2.0}, "n_components"),
+        ({"keep": 0.0}, r"keep must be in \(0, 1\]"),
+        ({"keep": 1.1}, r"keep must be in \(0, 1\]"),
+        ({"max_iter": 0}, "max_iter"),
+        ({"tol": -1e-9}, "tol"),
+        ({"patience": 0}, "patience"),
+        ({"reg": -1.0}, "reg"),
+        ({"init": "svdd"}, "Did you mean 'svd'"),
+        ({"random_state": -1}, "random_state"),
+    ],
+)
+def test_parameters_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        SemiNMF(**({"n_components": 2} | arguments)).fit(np.ones((5, 3)))
+
+
+def test_activity_is_refused() -> None:
+    X = np.ones((6, 4))
+    X[2, 3] = np.nan
+    with pytest.raises(ActivityError, match="sample 2, unit 3"):
+        SemiNMF(2).fit(X)
+    with pytest.raises(
+        ActivityError, match=r"n_components must be at most .* got 5 for n_samples=6"
+    ):
+        SemiNMF(5).fit(np.ones((6, 4)))
+    with pytest.raises(ActivityError, match="of which 1 are active"):
+        SemiNMF(2).fit(np.eye(6)[:, :1] * [[1.0, 0.0, 0.0]])
+    with pytest.raises(ActivityError, match="all 3 are zero"):
+        SemiNMF(2).fit(np.zeros((5, 3)))
+    with pytest.raises(ActivityError, match="squares of the activity must be finite"):
+        SemiNMF(2).fit(np.full((5, 3), 1e200))
+    holed = sparse.csr_matrix(np.eye(5))
+    holed.data[2] = np.inf
+    with pytest.raises(ActivityError, match="entry 2"):
+        SemiNMF(2).fit(holed)
+    model = SemiNMF(2, 1.0, max_iter=5, **FIXED).fit(np.random.default_rng(0).normal(size=(9, 4)))
+    with pytest.raises(ActivityError, match=r"coefficients must be \(n_samples, 2\)"):
+        model.inverse_transform(np.ones((3, 3)))
+    with pytest.raises(ActivityError, match="features"):
+        model.transform(np.ones((3, 5)))
+
+
+def test_too_many_components_are_refused_in_blocks_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(ActivityError, match="n_components must be at most"):
+        fit_blocks(SemiNMF(5), np.ones((6, 4)), block=2)
+
+
+def test_scikit_learn_finds_nothing_to_object() -> None:
+    import warnings
+
+    for estimator, check in estimator_checks_generator(SemiNMF(2, keep=0.5, tol=1e-3, patience=20)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            check(estimator)
