@@ -87,7 +87,7 @@ METHODS: tuple[Method, ...] = (
         "HierarchicalSemiNMF",
         "activome.patterns.hierarchical_semi_nmf",
         "sample",
-        {"ranks": (3, 2), "keep": 1.0, "max_iter": 20, "random_state": 0},
+        {"ranks": (2, 1), "keep": 1.0, "max_iter": 20, "random_state": 0},
     ),
     Method("choose_n_components", "activome.patterns.stability", "function"),
     Method("concept_score", "activome.patterns.feature_reading", "function"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ def continuous() -> Activity:
     values = np.repeat(drive, [6, 5], axis=1) + rng.normal(size=(n, 11))
     values = np.column_stack([values, np.full(n, 3.0)])
     state = np.where(drive[:, 0] > 0, "up", "down")
-    coords = {
+    coords: dict[str, Any] = {
         "speed": ("time", drive[:, 1]),
         "state": ("time", state),
         "stamp": ("time", np.arange(n) * 0.1),

@@ -54,6 +54,8 @@ class HierarchicalSemiNMF(SampleTransformer):
 
     Attributes
     ----------
+    n_iter_ : int
+        Iterations of the level that took most.
     levels_ : list of ndarray, shape (n_features_of_level, n_units)
         Features of each level, each of unit length (zero where a feature died).
     tree_ : list of ndarray, shape (n_features_of_level, n_features_of_next_level)
@@ -154,15 +156,24 @@ class HierarchicalSemiNMF(SampleTransformer):
 
     def _fit(self, values: Array) -> None:
         ranks = self._check_ranks()
+        n_samples, n_units = values.shape
+        if ranks[0] > min(n_samples, n_units):
+            raise ActivityError(
+                "HierarchicalSemiNMF.fit: the first rank must be at most the number of samples and "
+                f"of units; got {ranks[0]} for n_samples={n_samples} and n_features={n_units}. Ask "
+                "for fewer features."
+            )
         seed = integer_seed(self.random_state)
         first = self._level(ranks[0], seed, self.keep).fit(values)
         features, length = _unit_rows(first.components_)
         self.levels_, self.tree_, self.coef_ = [features], [], first.coef_ * length
+        self.n_iter_ = first.n_iter_
         n_keep = n_kept(self.keep, int(features.any(axis=0).sum()))
         for level, rank in enumerate(ranks[1:], start=1):
             is_used = self.levels_[-1].any(axis=0)
             keep = min(1.0, n_keep / max(1, int(is_used.sum())))
             model = self._level(rank, seed + level, keep).fit(self.levels_[-1][:, is_used])
+            self.n_iter_ = max(self.n_iter_, model.n_iter_)
             features, length = _unit_rows(model.components_)
             whole = np.zeros((rank, values.shape[1]), dtype=values.dtype)
             whole[:, is_used] = features

@@ -17,7 +17,7 @@ from activome._progress import Progress, silent
 __all__ = ["PassResult", "stream"]
 
 Array = np.ndarray[Any, Any]
-_BLOCK_BYTES = 1 << 26
+_BLOCK_BYTES = 1 << 25
 _MOST_SPECTRA = 256
 
 

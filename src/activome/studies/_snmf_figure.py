@@ -21,7 +21,7 @@ _COLOURS = ("#1b6ca8", "#c8553d", "#7a8b3c")
 
 def draw(
     exact: list[dict[str, Any]],
-    recording: dict[str, Any],
+    recordings: list[dict[str, Any]],
     number: list[dict[str, Any]],
     methods: Sequence[str],
 ) -> Figure:
@@ -30,12 +30,13 @@ def draw(
         2, 3, figsize=(12, 6.6), layout="constrained", width_ratios=(1, 1, 1)
     )
     _draw_loss(axes[0, 0], exact)
+    recording = recordings[0]
     _draw_ensembles(axes[0, 1], recording["truth"], "planted ensembles")
     for axis, name in zip((axes[0, 2], axes[1, 0]), methods[:2], strict=True):
         found = recording[name]["components"]
         order = match_rows(recording["truth"], found).columns
         _draw_ensembles(axis, found[order], f"found by {name}")
-    _draw_cosines(axes[1, 1], recording, methods)
+    _draw_cosines(axes[1, 1], recordings, methods)
     _draw_stability(axes[1, 2], number)
     return figure
 
@@ -62,11 +63,12 @@ def _draw_ensembles(axis: Axes, features: np.ndarray[Any, Any], title: str) -> N
     axis.set(xlabel="unit", ylabel="ensemble", title=title, yticks=range(len(features)))
 
 
-def _draw_cosines(axis: Axes, recording: dict[str, Any], methods: Sequence[str]) -> None:
+def _draw_cosines(axis: Axes, recordings: list[dict[str, Any]], methods: Sequence[str]) -> None:
     for i, (name, colour) in enumerate(zip(methods, _COLOURS, strict=True)):
-        values = np.sort(recording[name]["cosine"])
-        axis.scatter(values, np.full(values.size, i), color=colour, s=28, alpha=0.8, zorder=3)
-        axis.plot([values.mean()] * 2, [i - 0.25, i + 0.25], color=colour, lw=2)
+        values = np.concatenate([recording[name]["cosine"] for recording in recordings])
+        spread = np.linspace(-0.2, 0.2, values.size)
+        axis.scatter(values, i + spread, color=colour, s=18, alpha=0.7, lw=0, zorder=3)
+        axis.plot([values.mean()] * 2, [i - 0.35, i + 0.35], color=colour, lw=2)
     labels = [
         name.replace(" of the", "\nof the").replace("Learning", "-\nLearning") for name in methods
     ]
@@ -76,7 +78,7 @@ def _draw_cosines(axis: Axes, recording: dict[str, Any], methods: Sequence[str])
         xlim=(0, 1.02),
         ylim=(len(methods) - 0.5, -0.5),
         xlabel="cosine with the planted ensemble",
-        title="one recording, equal number of parts",
+        title="all recordings, equal number of parts",
     )
     axis.grid(axis="x", color="0.9")
 

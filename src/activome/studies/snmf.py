@@ -284,4 +284,4 @@ def _draw(
 ) -> None:
     from activome.studies._snmf_figure import draw
 
-    study.save_figure(draw(exact, recordings[0], number, _METHODS))
+    study.save_figure(draw(exact, recordings, number, _METHODS))

@@ -54,7 +54,7 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
     counts = {name: sum(p.severity == name for p in problems) for name in _ORDER}
     worst = counts["critical"] + counts["violation"]
     n_bad = int(np.any(list(flags.values()), axis=0).sum()) if flags else 0
-    code = three_lines(recording, settings, "print(*activome.check(grid), sep='\\n')")
+    code = three_lines(recording, settings, "print(activome.check(grid))")
     rows = [(p.severity, p.where, f"{p.what} {p.cure}") for p in problems]
     tables = [Table("Problems, the worst first", ("severity", "where", "what"), rows)]
     tables.append(_unit_table(recording, flags))
