@@ -59,13 +59,23 @@ def test_systems_as_json() -> None:
 
 
 def test_study_prints_json_and_nothing_else(tmp_path: Path) -> None:
-    done = run("study", "snmf", "--size", "smoke", "--json", "-o", str(tmp_path / "results"))
+    done = run(
+        "study",
+        "celegans-homogenized",
+        "--size",
+        "smoke",
+        "--json",
+        "-o",
+        str(tmp_path / "results"),
+    )
     record = json.loads(done.stdout)
-    assert record["system"] == "snmf"
+    assert record["system"] == "celegans-homogenized"
     assert record["claims"]
     keys = {"name", "paper", "measured", "threshold", "holds"}
     assert all(keys <= claim.keys() for claim in record["claims"])
-    assert json.loads((tmp_path / "results" / "snmf-smoke.json").read_text()) == record
+    assert (
+        json.loads((tmp_path / "results" / "celegans-homogenized-smoke.json").read_text()) == record
+    )
 
 
 def test_an_unknown_study_is_one_sentence() -> None:

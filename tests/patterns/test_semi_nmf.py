@@ -10,6 +10,8 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import optimize, sparse
 from sklearn.cluster import KMeans
 from sklearn.decomposition import NMF
@@ -20,6 +22,7 @@ from activome.activity.schema import make
 from activome.activity.store import write_store
 from activome.errors import ActivityWarning
 from activome.patterns import _semi_nmf_kernels as kernels
+from activome.patterns._semi_nmf_code import code
 from activome.patterns.semi_nmf import SemiNMF
 
 Array = np.ndarray[Any, Any]
@@ -150,15 +153,46 @@ def test_no_better_than_the_singular_values_allow() -> None:
     assert loss >= bound
 
 
-def test_transform_solves_non_negative_least_squares() -> None:
-    X, _ = planted()
-    model = SemiNMF(4, 0.125, max_iter=100, **FIXED).fit(X)
-    model.set_params(max_iter=50_000, tol=1e-7)
-    code = model.transform(X[:50])
-    assert (code >= 0).all()
-    for row, found in zip(X[:50], code, strict=True):
-        best = optimize.nnls(model.components_.T, row)[1] ** 2
-        assert ((row - found @ model.components_) ** 2).sum() <= best * (1 + 1e-5) + 1e-12
+@pytest.mark.parametrize(("keep", "is_planted"), [(0.125, True), (1.0, False)])
+def test_transform_solves_non_negative_least_squares(keep: float, is_planted: bool) -> None:
+    X = planted()[0] if is_planted else np.random.default_rng(1).normal(size=(300, 30))
+    model = SemiNMF(6, keep, max_iter=100, **FIXED).fit(X)
+    found = model.transform(X[:50])
+    best = np.array([optimize.nnls(model.components_.T, row)[0] for row in X[:50]])
+    np.testing.assert_allclose(found, best, atol=1e-6 * best.max())
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), n_features=st.integers(1, 12), alike=st.floats(0.0, 0.999))
+def test_codes_are_the_answer_of_lawson_and_hanson(
+    seed: int, n_features: int, alike: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    features = (1 - alike) * rng.normal(size=(n_features, 15)) + alike * rng.normal(size=15)
+    # Opposite features make coordinate descent crawl.
+    features *= rng.choice([-1.0, 1.0], n_features)[:, None] * rng.uniform(0.1, 10, (n_features, 1))
+    X = rng.normal(size=(8, 15))
+    found = code(X, np.ascontiguousarray(features.T))
+    assert (found >= 0).all()
+    least = np.array([optimize.nnls(features.T, row)[1] ** 2 for row in X])
+    left = ((X - found @ features) ** 2).sum(axis=1)
+    np.testing.assert_allclose(left, least, rtol=1e-7, atol=1e-10)
+
+
+def test_copies_of_a_feature_share_a_code() -> None:
+    features = np.array([[1.0, 2.0, 0.0], [1.0, 2.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 3.0]])
+    X = np.array([[2.0, 4.0, 3.0], [-1.0, -1.0, -6.0], [0.0, 0.0, 0.0]])
+    found = code(X, np.ascontiguousarray(features.T))
+    np.testing.assert_allclose(found @ features, [[2.0, 4.0, 3.0], [0, 0, 0], [0, 0, 0]])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_transform_is_at_least_as_good_as_the_fit(dtype: type) -> None:
+    # Noise of full rank: here multiplicative updates crawl, and end some per cent off.
+    X: Array = np.random.default_rng(0).normal(size=(300, 30)).astype(dtype)
+    model = SemiNMF(6, 1.0, max_iter=100, **FIXED).fit(X)
+    left, fitted = (((X - y @ model.components_) ** 2).sum() for y in (model.transform(X), _coef(model)))
+    assert left < fitted
 
 
 def test_transform_leaves_features_and_takes_each_row_by_itself() -> None:

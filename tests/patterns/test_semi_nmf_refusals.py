@@ -101,6 +101,15 @@ def test_activity_is_refused() -> None:
         SemiNMF(2).fit(np.zeros((5, 3)))
     with pytest.raises(ActivityError, match="squares of the activity must be finite"):
         SemiNMF(2).fit(np.full((5, 3), 1e200))
+    noise = np.random.default_rng(0).normal(size=(200, 20))
+    for dtype, size, message in (
+        (np.float32, 1e18, "overflow, most for unit"),
+        (np.float32, 1e-20, "must not underflow in float32; their mean is"),
+        (np.float32, 1e-23, "must not underflow in float32; their mean is"),
+        (np.float64, 1e-160, "must not underflow in float64; their mean is"),
+    ):
+        with pytest.raises(ActivityError, match=message):
+            SemiNMF(2).fit((size * noise).astype(dtype))
     holed = sparse.csr_matrix(np.eye(5))
     holed.data[2] = np.inf
     with pytest.raises(ActivityError, match="entry 2"):

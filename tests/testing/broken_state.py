@@ -113,7 +113,7 @@ class CountsThreads(Standard):
         from threadpoolctl import threadpool_info
 
         super()._fit(values)
-        self.mean_ = self.mean_ + max(pool["num_threads"] for pool in threadpool_info())
+        self.mean_ = self.mean_ + sum(pool["num_threads"] for pool in threadpool_info())
 
 
 class LoadsAnew(Standard):

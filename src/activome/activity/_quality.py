@@ -146,7 +146,8 @@ def value_problems(activity: xr.DataArray) -> list[Problem]:
         verb, cure = ("is", "it") if n_bad == 1 else ("are", "them")
         what = f"{n_bad} of {int(stats['n'].sum())} values {verb} NaN or infinite."
         problems.append(Problem("violation", "values", what, f"Drop or interpolate {cure} first."))
-    constant = (stats["low"] == stats["high"]) & (stats["n"] > 1)
+    # One finite value says nothing of constancy.
+    constant = (stats["low"] == stats["high"]) & (stats["n"] - stats["n_bad"] > 1)
     if constant.any():
         names = _names(activity, constant)
         verb, cure = ("is", "it") if constant.sum() == 1 else ("are", "them")

@@ -28,8 +28,8 @@ class Rules:
         Most sweeps, and most sweeps without such an improvement.
     energy : float
         Sum of squares of the data.
-    mean_square : float
-        Mean square of the data over samples and active units.
+    eps : float
+        Guard of the division: a small share of the mean square of the data.
     resolution : float
         Rounding unit of the data's dtype.
     """
@@ -40,7 +40,7 @@ class Rules:
     max_iter: int
     patience: int
     energy: float
-    mean_square: float
+    eps: float
     resolution: float
 
 
@@ -138,8 +138,7 @@ def _plan(sums: Sums, rules: Rules, *, n_asked: int, is_exact: bool, is_last: bo
     inverse = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
     found_nothing = n_asked > 0 and not worth.any()
     n_worst = 0 if found_nothing else int(np.count_nonzero(is_dead & ~is_fresh))
-    eps = 1e-6 * rules.mean_square
-    return Plan(features, inverse, is_fresh, n_worst, is_exact, is_last, eps)
+    return Plan(features, inverse, is_fresh, n_worst, is_exact, is_last, rules.eps)
 
 
 def order_of_parts(course: Course) -> Array:

@@ -18,11 +18,11 @@ __all__ = [
     "Plan",
     "Sums",
     "add_sums",
-    "code",
     "dense_rows",
     "gather",
     "keep_largest",
     "n_kept",
+    "row_steps",
     "solve_features",
     "sweep",
     "unit_energy",
@@ -124,7 +124,8 @@ def _multiply(
             out[i, k] = coef[i, k] * inverse_scale[k] * np.sqrt(up / down)
 
 
-def _steps(values: Matrix) -> list[slice]:
+def row_steps(values: Matrix) -> list[slice]:
+    """Return slices of rows that fit the cache."""
     n_rows, n_units = values.shape
     if sparse.issparse(values):
         return [slice(0, n_rows)]
@@ -136,12 +137,15 @@ def unit_energy(values: Matrix) -> Array:
     """Return the sum of squares of each unit, shape (d,), in float64."""
     is_sparse: bool = sparse.issparse(values)
     if is_sparse:
-        squares: Any = values.power(2).astype(np.float64)
+        squares: Any = values.astype(np.float64).power(2)
         return np.asarray(squares.sum(axis=0)).ravel()
     total = np.zeros(values.shape[1])
     with np.errstate(over="ignore"):
-        for rows in _steps(values):
+        for rows in row_steps(values):
             total += np.einsum("ij,ij->j", values[rows], values[rows])
+        if values.dtype == np.float32 and (total < np.finfo(np.float32).tiny).any():
+            # What is too small to be squared in this type is not silent.
+            total = np.einsum("ij,ij->j", values, values, dtype=np.float64)
     return total
 
 
@@ -176,7 +180,7 @@ def sweep(values: Matrix, coef: Array, plan: Plan, out: Array) -> Sums:
     cross = residual = 0.0
     worst = _no_worst(values)
     scaled_halves = inverse[:, np.newaxis] * halves
-    for rows in _steps(values):
+    for rows in row_steps(values):
         block, new = values[rows], out[rows]
         target = block @ features
         old, scale, pull = coef[rows], inverse, scaled_halves
@@ -199,7 +203,7 @@ def gather(values: Matrix, coef: Array) -> Sums:
     """Gather the sums of given coefficients, without an update."""
     gram = np.zeros((coef.shape[1], coef.shape[1]))
     product = np.zeros((values.shape[1], coef.shape[1]))
-    for rows in _steps(values):
+    for rows in row_steps(values):
         gram += coef[rows].T @ coef[rows]
         product += values[rows].T @ coef[rows]
     return Sums(gram, product, 0.0, 0.0, *_no_worst(values))
@@ -297,69 +301,3 @@ def keep_largest(features: Array, n_keep: int) -> Array:
         drop = np.abs(features).argpartition(n_units - n_keep, axis=0)[: n_units - n_keep]
         features[drop, np.arange(n_components)] = 0.0
     return features
-
-
-def code(values: Matrix, features: Array, *, max_iter: int, tol: float) -> Array:
-    """Return the coefficients of rows under fixed features, by multiplicative updates.
-
-    Every row stops by itself, when no coefficient has moved by more than ``tol`` of the row's
-    largest over ten updates: the answer for a row does not depend on its company.
-
-    Parameters
-    ----------
-    values : ndarray or CSR matrix, shape (n, d)
-        Rows.
-    features : ndarray, shape (d, K)
-        Features, in the dtype of the rows.
-    max_iter : int
-        Most updates.
-    tol : float
-        Relative movement at which a row is done.
-
-    Returns
-    -------
-    ndarray, shape (n, K)
-        Coefficients, at least 0.
-    """
-    out = np.zeros((values.shape[0], features.shape[1]), dtype=values.dtype)
-    length = np.sqrt((features.astype(np.float64) ** 2).sum(axis=0))
-    used = length > 0
-    if not used.any():
-        return out
-    # Unit features: nothing below depends on the scale of the data.
-    unit = np.ascontiguousarray((features[:, used] / length[used]).astype(values.dtype))
-    square = unit.T @ unit
-    halves = np.hstack([np.maximum(-square, 0), np.maximum(square, 0)])
-    for rows in _steps(values):
-        target = np.asarray(values[rows] @ unit)
-        size = np.abs(target).max(axis=1, keepdims=True)
-        target = np.divide(target, size, out=np.zeros_like(target), where=size > 0)
-        coef = _code_block(target, halves, max_iter, tol)
-        out[rows.start : rows.stop, used] = coef * size / length[used].astype(values.dtype)
-    return out
-
-
-def _code_block(target: Array, halves: Array, max_iter: int, tol: float) -> Array:
-    # Strictly positive where the row is not silent: an update never leaves zero.
-    result: Array = (
-        np.abs(target) + target.dtype.type(1e-3) * (np.abs(target).max(axis=1) > 0)[:, None]
-    )
-    ones = np.ones(target.shape[1], dtype=target.dtype)
-    eps = target.dtype.type(np.finfo(target.dtype).tiny)
-    active = np.arange(target.shape[0])
-    coef, goal = result.copy(), target
-    for iteration in range(1, max_iter + 1):
-        new = np.empty_like(coef)
-        _multiply(coef, ones, goal, coef @ halves, eps, new)
-        if iteration % 10 == 1:
-            mark = coef
-        coef = new
-        if iteration % 10 and iteration < max_iter:
-            continue
-        result[active] = coef
-        moving = np.abs(coef - mark).max(axis=1) > tol * coef.max(axis=1)
-        if not moving.any():
-            break
-        if not moving.all():
-            active, coef, goal = active[moving], coef[moving], goal[moving]
-    return result

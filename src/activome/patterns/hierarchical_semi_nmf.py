@@ -75,7 +75,8 @@ class HierarchicalSemiNMF(SampleTransformer):
         If ``ranks`` is empty or does not fall, or a parameter is outside its range.
     ActivityError
         If the activity is not (n_samples, n_units), holds NaN or infinity, or has fewer samples or
-        active units than the first rank.
+        active units than the first rank; or if the features of a level use fewer units than the
+        next level has features.
     MissingExtraError
         If ``finetune`` is positive and torch is not installed.
 
@@ -157,11 +158,13 @@ class HierarchicalSemiNMF(SampleTransformer):
     def _fit(self, values: Array) -> None:
         ranks = self._check_ranks()
         n_samples, n_units = values.shape
-        if ranks[0] > min(n_samples, n_units):
+        n_silent = n_units - np.count_nonzero(values.any(axis=0))
+        if ranks[0] > min(n_samples, n_units - n_silent):
+            silent = f", of which {n_silent} are silent" if n_silent else ""
             raise ActivityError(
                 "HierarchicalSemiNMF.fit: the first rank must be at most the number of samples and "
-                f"of units; got {ranks[0]} for n_samples={n_samples} and n_features={n_units}. Ask "
-                "for fewer features."
+                f"of units; got {ranks[0]} for n_samples={n_samples} and n_features={n_units}"
+                f"{silent}. Ask for fewer features."
             )
         seed = integer_seed(self.random_state)
         first = self._level(ranks[0], seed, self.keep).fit(values)
@@ -171,7 +174,14 @@ class HierarchicalSemiNMF(SampleTransformer):
         n_keep = n_kept(self.keep, int(features.any(axis=0).sum()))
         for level, rank in enumerate(ranks[1:], start=1):
             is_used = self.levels_[-1].any(axis=0)
-            keep = min(1.0, n_keep / max(1, int(is_used.sum())))
+            n_used = int(is_used.sum())
+            if rank > n_used:
+                raise ActivityError(
+                    f"HierarchicalSemiNMF.fit: the features of a level must use at least as many "
+                    f"units as the next level has features; those of level {level} use {n_used} "
+                    f"for a rank of {rank}. Raise keep, or ask for fewer features."
+                )
+            keep = min(1.0, n_keep / n_used)
             model = self._level(rank, seed + level, keep).fit(self.levels_[-1][:, is_used])
             self.n_iter_ = max(self.n_iter_, model.n_iter_)
             features, length = _unit_rows(model.components_)

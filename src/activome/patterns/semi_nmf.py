@@ -14,6 +14,7 @@ from activome.activity.estimators.sample import SampleTransformer
 from activome.errors import ActivityError, ActivityWarning, ConvergenceWarning
 from activome.patterns import _semi_nmf_kernels as kernels
 from activome.patterns._semi_nmf_blocks import BlockwiseSemiNMF
+from activome.patterns._semi_nmf_code import code
 from activome.patterns._semi_nmf_fit import Course, Rules, advance, first_course, order_of_parts
 from activome.patterns._semi_nmf_start import learn_start, start_coef, start_rows
 
@@ -21,6 +22,8 @@ __all__ = ["SemiNMF"]
 
 Array = np.ndarray[Any, Any]
 INITS = ("random", "kmeans", "svd")
+# Guards the division of the update, against the mean square of the data.
+_EPS = 1e-6
 
 
 class SemiNMF(BlockwiseSemiNMF, SampleTransformer):
@@ -39,8 +42,8 @@ class SemiNMF(BlockwiseSemiNMF, SampleTransformer):
     n_components : int, default=100
         Number of parts, at most ``min(n_samples, n_units)``.
     keep : float in (0, 1], default=0.01
-        Share of units in each feature: ``ceil(keep * n_units)`` entries are kept. The default is
-        for thousands of units; with a hundred take 0.1 to 1.
+        Share of units in each feature: ``ceil(keep * n_units)`` entries are kept, silent units not
+        counted. The default is for thousands of units; with a hundred take 0.1 to 1.
     max_iter : int, default=2000
         Most iterations.
     tol : float, default=1e-4
@@ -74,7 +77,7 @@ class SemiNMF(BlockwiseSemiNMF, SampleTransformer):
         If a parameter is outside its range.
     ActivityError
         If the activity is not (n_samples, n_units), holds NaN or infinity or values whose squares
-        overflow, has no unit that is ever active, has fewer samples or active
+        overflow or underflow, has no unit that is ever active, has fewer samples or active
         units than ``n_components``, or has other units than in ``fit``.
 
     Warns
@@ -101,8 +104,10 @@ class SemiNMF(BlockwiseSemiNMF, SampleTransformer):
     died starts again from the sample that is reconstructed worst. Starts by k-means and by singular
     vectors look at 10,000 samples at most.
 
-    ``transform`` holds the features fixed and runs the multiplicative updates to convergence,
-    sample by sample: it reconstructs the training data at least as well as ``coef_``.
+    ``transform`` holds the features fixed and solves the non-negative least squares of each sample
+    exactly: it reconstructs the training data at least as well as ``coef_``. The multiplicative
+    updates head for the same answer, but may be some per cent of the loss away when they hardly
+    move any more (our choice).
 
     A constant offset, or an attention sink, takes a component of its own and most of the energy:
     z-score the units, or leave the first token out.
@@ -227,7 +232,7 @@ class SemiNMF(BlockwiseSemiNMF, SampleTransformer):
 
     def _transform(self, values: Any) -> Array:
         features = np.ascontiguousarray(self.components_.T, dtype=values.dtype)
-        return kernels.code(values, features, max_iter=self.max_iter, tol=self.tol)
+        return code(values, features)
 
     def _inverse_transform(self, values: Array) -> Array:
         if values.ndim != 2 or values.shape[1] != self.components_.shape[0]:
@@ -250,10 +255,13 @@ class SemiNMF(BlockwiseSemiNMF, SampleTransformer):
 
     def _rules(self, n_samples: int, energy: Array, dtype: Any) -> tuple[Array, Rules]:
         """Refuse what cannot be factorised, and say which units are left out."""
-        if not np.isfinite(energy.sum()):
+        total, limits = float(energy.sum()), np.finfo(dtype)
+        # Products with features sum over units and samples, in the type of the data.
+        if not total < 1e-3 * float(limits.max):
             raise ActivityError(
-                "SemiNMF.fit: squares of the activity must be finite; they overflow for unit "
-                f"{int(np.argmax(~np.isfinite(energy)))}. Divide the activity by its scale first."
+                "SemiNMF.fit: squares of the activity must be finite, and so their sums in "
+                f"{limits.dtype}; they overflow, most for unit {int(energy.argmax())}. Divide the "
+                "activity by its scale first."
             )
         is_active = energy > 0
         n_active, n_units = int(is_active.sum()), is_active.size
@@ -276,7 +284,12 @@ class SemiNMF(BlockwiseSemiNMF, SampleTransformer):
                 ActivityWarning,
                 stacklevel=4,
             )
-        total = float(energy.sum())
+        mean_square = total / (n_samples * n_active)
+        if _EPS * mean_square < float(limits.tiny):
+            raise ActivityError(
+                f"SemiNMF.fit: squares of the activity must not underflow in {limits.dtype}; their "
+                f"mean is {mean_square:.2g}. Divide the activity by its scale first."
+            )
         return is_active, Rules(
             n_keep=kernels.n_kept(self.keep, n_active),
             reg=float(self.reg),
@@ -284,6 +297,6 @@ class SemiNMF(BlockwiseSemiNMF, SampleTransformer):
             max_iter=int(self.max_iter),
             patience=int(self.patience),
             energy=total,
-            mean_square=total / (n_samples * n_active),
-            resolution=float(np.finfo(dtype).eps),
+            eps=_EPS * mean_square,
+            resolution=float(limits.eps),
         )

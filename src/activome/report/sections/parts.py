@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 
 from activome.activity.stacking import to_samples
 from activome.errors import ConvergenceWarning
@@ -28,8 +29,10 @@ from activome.report.settings import ReportSettings
 __all__ = ["analyse"]
 
 Array = np.ndarray[Any, Any]
-_CANDIDATES = (2, 3, 5, 8, 12, 16)
-_KEEP = 0.3
+_CANDIDATES = (2, 3, 4, 6, 8, 12, 16)
+# Whole loadings and a start from the data: sparse ones of few units differ between halves by which
+# of equally good units they keep, and random starts by where they end.
+_MODEL = SemiNMF(keep=1.0, init="svd")
 _MAX_SAMPLES, _N_ITER = 600, 12
 _FEWEST_SAMPLES = 80
 _SHOWN_UNITS = 8
@@ -59,8 +62,8 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
     code = three_lines(
         recording,
         settings,
-        f"print(activome.patterns.choose_n_components(activome.patterns.SemiNMF(keep={_KEEP}), "
-        f"grid, {candidates}, n_surrogates={n_surrogates}, alpha={settings.alpha}, "
+        "print(activome.patterns.choose_n_components(activome.patterns.SemiNMF(keep=1.0, "
+        f"init='svd'), grid, {candidates}, n_surrogates={n_surrogates}, alpha={settings.alpha}, "
         f"max_samples={_MAX_SAMPLES}, n_iter={_N_ITER}, "
         f"random_state={settings.random_state}).n_components)",
     )
@@ -71,7 +74,7 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
         )
         return not_applicable(reason, code)
     chosen = choose_n_components(
-        SemiNMF(keep=_KEEP),
+        _MODEL,
         recording.core,
         candidates,
         n_surrogates=n_surrogates,
@@ -105,8 +108,7 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
         statements.append(
             Statement(
                 f"Together they explain {100 * share:.1f} % of the variance of the standardised "
-                f"units; each holds {model.components_.astype(bool).sum(axis=1).max()} units at "
-                "most."
+                "units."
             )
         )
         arrays = {"components": model.components_, "coefficients": use.astype(np.float32)}
@@ -131,7 +133,9 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
 
 
 def _fit(values: Array, n_parts: int, settings: ReportSettings) -> tuple[SemiNMF, Array]:
-    model = SemiNMF(n_parts, _KEEP, max_iter=200, patience=20, random_state=settings.random_state)
+    model = clone(_MODEL).set_params(
+        n_components=n_parts, max_iter=200, patience=20, random_state=settings.random_state
+    )
     with warnings.catch_warnings():
         # The limit is what the report spends on a picture; the parts are already chosen.
         warnings.simplefilter("ignore", ConvergenceWarning)
