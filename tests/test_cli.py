@@ -89,6 +89,13 @@ def test_study_wants_a_name_or_all() -> None:
     assert "--all" in run("study", code=2).stderr
 
 
+def test_a_recording_that_ships_goes_by_its_name(tmp_path: Path) -> None:
+    assert "1000 units" in run("check", "visual_gratings").stdout
+    run("convert", "motor_cortex", str(tmp_path / "motor.npz"))
+    loaded = activome.load(tmp_path / "motor.npz")
+    np.testing.assert_array_equal(loaded.values, activome.samples.load("motor_cortex").values)
+
+
 def test_a_missing_file_is_one_sentence() -> None:
     done = run("check", "nowhere.nwb", code=2)
     assert "nowhere.nwb" in done.stderr

@@ -55,7 +55,8 @@ def report(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="A recording (any format activome.load reads); the built-in one without."
+            help="A recording (any format activome.load reads, or the name of one that ships); "
+            "that of motor cortex without."
         ),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")] = Path(
@@ -164,15 +165,14 @@ def systems(
 
 @app.command()
 def check(
-    source: Annotated[str, typer.Argument(help="A recording in any format activome.load reads.")],
+    source: Annotated[str, typer.Argument(help="A recording, as for report.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the problems as JSON.")] = False,
 ) -> None:
     """Say what a file holds and what is wrong with it, the worst first."""
     from activome.activity.events import Events
-    from activome.activity.readers import load
     from activome.activity.schema import check as problems_of
 
-    recording = load(source)
+    recording = _recording(source)
     problems = [] if isinstance(recording, Events) else problems_of(recording)
     if as_json:
         typer.echo(json.dumps([vars(problem) for problem in problems], indent=1))
@@ -190,14 +190,22 @@ def check(
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Argument(help="A recording in any format activome.load reads.")],
+    source: Annotated[str, typer.Argument(help="A recording, as for report.")],
     target: Annotated[Path, typer.Argument(help="File to write; its suffix names the format.")],
 ) -> None:
     """Write a recording in another format, labels and all."""
-    from activome.activity.readers import load, save
+    from activome.activity.readers import save
 
-    save(load(source), target)
+    save(_recording(source), target)
     typer.echo(f"wrote {target}")
+
+
+def _recording(source: str) -> Any:
+    from activome.activity.readers import load
+    from activome.samples.catalog import shipped_activity
+
+    shipped = shipped_activity(source)
+    return load(source) if shipped is None else shipped
 
 
 def _connect(address: str | None) -> Any:

@@ -63,8 +63,8 @@ def run_report(
     Parameters
     ----------
     source : path-like, Activity, Events or None
-        A file of any format ``activome.load`` reads, data, or None for the recording of motor
-        cortex that ships with the package.
+        A file of any format ``activome.load`` reads, data, the name of a recording that ships
+        (``activome.samples.names("shipped")``), or None for that of motor cortex.
     output : path-like, default="report.html"
         The file to write; its data go into a folder beside it, named after its stem.
     title : str, optional

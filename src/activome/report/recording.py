@@ -130,7 +130,8 @@ def open_recording(
     Parameters
     ----------
     source : path-like, Activity, Events or None
-        A file of any format ``activome.load`` reads, data, or None for the built-in recording.
+        A file of any format ``activome.load`` reads, the name of a recording that ships, data, or
+        None for the built-in recording.
     settings : ReportSettings
         How much enters the analyses.
     progress : Progress, default=silent
@@ -203,6 +204,11 @@ def _load(source: Any) -> tuple[Any, str, str]:
             f"report: a source must be a path, an Activity or Events; got {type(source).__name__}. "
             "Build an Activity with activome.make."
         )
+    from activome.samples.catalog import shipped_activity
+
+    shipped = shipped_activity(source)
+    if shipped is not None:
+        return shipped, f"{source} (ships with activome)", repr(source)
     path = Path(source)
     return _open(path), path.name, repr(str(source))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ from activome._checks import check_choice, nearest_names
 from activome.errors import ParameterError
 from activome.samples import rdm92, shipped, sources_eeg, sources_populations
 
-__all__ = ["load", "names"]
+__all__ = ["load", "names", "shipped_activity"]
 
 _SHIPPED: dict[str, Callable[..., Any]] = {
     "motor_cortex": shipped.motor_cortex,
@@ -101,3 +102,29 @@ def load(name: str, **options: Any) -> Any:
                 f"{owner}: {name!r} has no option {option!r}; {nearest_names(option, known)}"
             )
     return loader(**options)
+
+
+def shipped_activity(source: Any) -> Any | None:
+    """Return the shipped recording that a source names, where it is no file.
+
+    Parameters
+    ----------
+    source : Any
+        What a user gave as a recording.
+
+    Returns
+    -------
+    xarray.DataArray or None
+        The Activity, or None where the source is not the name of one or a file has that name.
+
+    Examples
+    --------
+    >>> shipped_activity("visual_gratings").sizes["unit"]
+    1000
+    >>> shipped_activity("my_recording.nwb") is None
+    True
+    """
+    loader = _SHIPPED.get(source) if isinstance(source, str) else None
+    if loader is None or loader is rdm92.load_rdm92 or os.path.lexists(source):
+        return None
+    return loader()
