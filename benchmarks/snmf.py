@@ -40,9 +40,7 @@ def fit_sklearn(activity: Any) -> float:
     """Fit with multiplicative updates for both factors."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model = NMF(
-            _PARTS, solver="mu", init="random", max_iter=_SWEEPS, tol=0.0, random_state=0
-        )
+        model = NMF(_PARTS, solver="mu", init="random", max_iter=_SWEEPS, tol=0.0, random_state=0)
         return float(model.fit(activity).reconstruction_err_ ** 2)
 
 

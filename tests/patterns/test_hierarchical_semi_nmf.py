@@ -131,11 +131,13 @@ def test_parameters_are_refused(changes: dict[str, Any], message: str) -> None:
 def test_activity_is_refused() -> None:
     with pytest.raises(
         ActivityError,
-        match="the first rank must be at most the number of samples and of units; got 30 for "
-        "n_samples=50 and n_features=20. Ask",
+        match=r"the first rank must be at most the number of samples and of units; got 30 for "
+        r"n_samples=50 and n_features=20\. Ask",
     ):
         tower(ranks=(30, 2)).fit(grouped(n=50))
-    with pytest.raises(ActivityError, match="got 4 for n_samples=50 and n_features=20, of which 17"):
+    with pytest.raises(
+        ActivityError, match="got 4 for n_samples=50 and n_features=20, of which 17"
+    ):
         tower().fit(grouped(n=50) * (np.arange(20) < 3))
     copies = np.repeat(np.random.default_rng(0).normal(size=(50, 2)), 6, axis=1)
     with pytest.raises(ActivityError, match="those of level 1 use 2 for a rank of 5"):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from planted_parts import FIXED, planted
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import estimator_checks_generator
@@ -15,22 +16,6 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from activome.activity.blocks import fit_blocks
 from activome.errors import ActivityError, ConvergenceWarning, ParameterError
 from activome.patterns.semi_nmf import SemiNMF
-
-Array = np.ndarray[Any, Any]
-
-
-FIXED: dict[str, Any] = {"tol": 0.0, "patience": 10_000}
-
-
-def planted(
-    seed: int = 0, n: int = 500, d: int = 40, k: int = 4, on: int = 5
-) -> tuple[Array, Array]:
-    rng = np.random.default_rng(seed)
-    features = np.zeros((k, d))
-    for row in features:
-        row[rng.choice(d, on, replace=False)] = rng.normal(size=on)
-    use = rng.exponential(size=(n, k)) * (rng.random((n, k)) < 0.2)
-    return use @ features + 0.02 * rng.normal(size=(n, d)), features
 
 
 def test_save_and_load(tmp_path: Path) -> None:

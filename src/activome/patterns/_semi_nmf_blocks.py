@@ -2,7 +2,9 @@
 
 A block is known by a digest of its rows, so that whichever process reads it finds what belongs to
 it. Every sweep writes a new generation of coefficients and leaves the last one in place: a block
-that is worked on twice, because a worker died, gives the same result.
+that is worked on twice, because a worker died, gives the same result. Blocks of equal content, such
+as padding, have coefficients each; whichever is read first works on all, and each returns its share
+of their sums.
 """
 
 from __future__ import annotations
@@ -10,14 +12,14 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from activome._files import atomic_path, remove_tree
-from activome.activity.blocks import BlockSource
+from activome.activity.blocks import BlockSource, merge_tree
 from activome.patterns._semi_nmf_fit import Course, Rules, advance, first_course
 from activome.patterns._semi_nmf_kernels import Sums, add_sums, gather, sweep, unit_energy
 from activome.patterns._semi_nmf_start import START_ROWS, learn_start, start_coef
@@ -55,8 +57,8 @@ class BlockState:
         Type of the data.
     is_active : ndarray of bool, shape (n_units,), or None
         Units that are not silent; None before the first pass.
-    offsets : dict of str to int
-        First row of each block, by digest.
+    offsets : dict of str to tuple of int
+        First row of each block that has a digest.
     blocks : tuple of (str, int)
         Digest and number of rows of each block, in order.
     rules, course : Rules, Course, or None
@@ -70,18 +72,17 @@ class BlockState:
     directions: Array | None
     dtype: str
     is_active: Array | None = None
-    offsets: dict[str, int] | None = None
+    offsets: dict[str, tuple[int, ...]] | None = None
     blocks: tuple[tuple[str, int], ...] = ()
     rules: Rules | None = None
     course: Course | None = None
 
     def after_scan(self, found: Scan, rules: Rules) -> BlockState:
         """Return the state in which coefficients are started."""
-        offsets: dict[str, int] = {}
+        offsets: dict[str, tuple[int, ...]] = {}
         row = 0
         for digest, n_rows in found.blocks:
-            # Blocks of equal content share their coefficients.
-            offsets.setdefault(digest, row)
+            offsets[digest] = (*offsets.get(digest, ()), row)
             row += n_rows
         return replace(
             self, is_active=found.energy > 0, offsets=offsets, blocks=found.blocks, rules=rules
@@ -92,8 +93,8 @@ class BlockwiseSemiNMF:
     """The five steps by which ``fit_blocks`` fits a ``SemiNMF`` that does not fit in memory.
 
     Coefficients of each block wait in a temporary folder (``tempfile.tempdir``; on a cluster it has
-    to be one that all workers see), ``2 n_samples n_components`` numbers. From the same seed the
-    answer is that of ``fit`` up to rounding; blocks of equal content start from equal coefficients.
+    to be one that all workers see), ``3 n_samples n_components`` numbers at most. From the same
+    seed the answer is that of ``fit`` up to rounding.
     """
 
     if TYPE_CHECKING:
@@ -212,27 +213,51 @@ def _update_block(block: Array, state: BlockState) -> Sums:
     digest = _digest(block)
     is_active = cast(Array, state.is_active)
     active = block if is_active.all() else block[:, is_active]
+    offsets = (state.offsets or {})[digest]
+    if len(offsets) == 1:
+        return _update(block, active, state, digest, offsets[0])
+    generation = 0 if state.course is None else len(state.course.losses) + 1
+    kept = Path(state.folder) / f"{digest}-{generation}.npz"
+    if kept.exists():
+        with np.load(kept, allow_pickle=False) as stored:
+            return Sums(**{name: _scalar(stored[name]) for name in stored.files})
+    total: Sums = merge_tree(
+        (_update(block, active, state, digest, row) for row in offsets), add_sums
+    )
+    share = 1.0 / len(offsets)
+    sums = replace(
+        total,
+        gram=total.gram * share,
+        product=total.product * share,
+        cross=total.cross * share,
+        residual=total.residual * share,
+    )
+    with atomic_path(kept) as temporary, temporary.open("wb") as file:
+        np.savez(file, **{item.name: getattr(sums, item.name) for item in fields(sums)})
+    (Path(state.folder) / f"{digest}-{generation - 2}.npz").unlink(missing_ok=True)
+    return sums
+
+
+def _scalar(value: Array) -> Any:
+    return value if value.ndim else float(value)
+
+
+def _update(block: Array, active: Array, state: BlockState, digest: str, row: int) -> Sums:
+    """Do so for the block that starts at a row."""
+    name = f"{digest}-{row}"
     if state.course is None:
-        coef = start_coef(
-            block,
-            state.n_components,
-            state.directions,
-            state.init,
-            state.seed,
-            (state.offsets or {})[digest],
-        )
-        _write(state.folder, digest, 0, coef)
+        coef = start_coef(block, state.n_components, state.directions, state.init, state.seed, row)
+        _write(state.folder, name, 0, coef)
         return gather(active, coef)
     generation = len(state.course.losses) + 1
-    coef = np.load(_path(state.folder, digest, generation - 1), allow_pickle=False)
+    coef = np.load(_path(state.folder, name, generation - 1), allow_pickle=False)
     new = np.empty_like(coef)
     sums = sweep(active, coef, state.course.plan, new)
-    _write(state.folder, digest, generation, new)
+    _write(state.folder, name, generation, new)
     wanted = {
-        _path(state.folder, digest, g)
-        for g in (state.course.best_sweep, generation - 1, generation)
+        _path(state.folder, name, g) for g in (state.course.best_sweep, generation - 1, generation)
     }
-    for path in Path(state.folder).glob(f"{digest}-*.npy"):
+    for path in Path(state.folder).glob(f"{name}-*.npy"):
         if path not in wanted:
             path.unlink(missing_ok=True)
     return sums
@@ -240,10 +265,11 @@ def _update_block(block: Array, state: BlockState) -> Sums:
 
 def _read_coef(state: BlockState, generation: int) -> Array:
     """Return the coefficients of all rows after a sweep, shape (n_samples, K)."""
-    parts = [
-        np.load(_path(state.folder, digest, generation), allow_pickle=False)
-        for digest, _ in state.blocks
-    ]
+    parts, row = [], 0
+    for digest, n_rows in state.blocks:
+        path = _path(state.folder, f"{digest}-{row}", generation)
+        parts.append(np.load(path, allow_pickle=False))
+        row += n_rows
     return np.concatenate(parts)
 
 
@@ -253,10 +279,10 @@ def _digest(block: Array) -> str:
     return found.hexdigest()
 
 
-def _path(folder: str, digest: str, generation: int) -> Path:
-    return Path(folder) / f"{digest}-{generation}.npy"
+def _path(folder: str, name: str, generation: int) -> Path:
+    return Path(folder) / f"{name}-{generation}.npy"
 
 
-def _write(folder: str, digest: str, generation: int, coef: Array) -> None:
-    with atomic_path(_path(folder, digest, generation)) as temporary:
+def _write(folder: str, name: str, generation: int, coef: Array) -> None:
+    with atomic_path(_path(folder, name, generation)) as temporary:
         np.save(temporary, coef, allow_pickle=False)

@@ -31,13 +31,15 @@ def draw(
     )
     _draw_loss(axes[0, 0], exact)
     recording = recordings[0]
-    _draw_ensembles(axes[0, 1], recording["truth"], "planted ensembles")
+    _draw_ensembles(axes[0, 1], recording["truth"], "planted ensembles: up red, down blue")
     for axis, name in zip((axes[0, 2], axes[1, 0]), methods[:2], strict=True):
         found = recording[name]["components"]
         order = match_rows(recording["truth"], found).columns
         _draw_ensembles(axis, found[order], f"found by {name}")
     _draw_cosines(axes[1, 1], recordings, methods)
     _draw_stability(axes[1, 2], number)
+    for axis in axes.flat:
+        axis.title.set_fontsize(10.5)
     return figure
 
 
@@ -50,7 +52,7 @@ def _draw_loss(axis: Axes, exact: list[dict[str, Any]]) -> None:
         yscale="log",
         xlabel="iteration",
         ylabel="share left unexplained",
-        title="planted matrices, each from several starts",
+        title="planted matrices, from several starts",
     )
     axis.axhline(0.05**2 / (1 + 0.05**2), color="0.4", ls=":", lw=1)
     axis.text(1.1, 0.05**2 * 1.08, "noise", color="0.4", fontsize=8)
@@ -75,10 +77,10 @@ def _draw_cosines(axis: Axes, recordings: list[dict[str, Any]], methods: Sequenc
     axis.set(
         yticks=range(len(methods)),
         yticklabels=labels,
-        xlim=(0, 1.02),
+        xlim=(-0.03, 1.03),
         ylim=(len(methods) - 0.5, -0.5),
         xlabel="cosine with the planted ensemble",
-        title="all recordings, equal number of parts",
+        title="all recordings, 6 parts each",
     )
     axis.grid(axis="x", color="0.9")
 
@@ -93,5 +95,5 @@ def _draw_stability(axis: Axes, number: list[dict[str, Any]]) -> None:
         xlabel="number of parts",
         ylabel="stability between halves",
         ylim=(-0.1, 1.02),
-        title="recordings (blue), shifted units (grey)",
+        title="recordings blue, shifted units grey",
     )

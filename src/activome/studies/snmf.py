@@ -21,7 +21,9 @@ __all__ = ["run"]
 Array = np.ndarray[Any, Any]
 _METHODS = ("SemiNMF", "NMF of the positive half", "DictionaryLearning")
 _KINDS = ("poisson", "slow", "heavy")
-_MODEL_REASON = "Claims on language models need the recording layer, which is not part of this release."
+_MODEL_REASON = (
+    "Claims on language models need the recording layer, which is not part of this release."
+)
 
 
 def run(study: Study) -> None:
