@@ -66,7 +66,7 @@ class SemiNMF(BlockwiseSemiNMF, SampleTransformer):
     coef_ : ndarray, shape (n_samples, n_components), or None
         Coefficients of the training samples, at least 0; None after a fit in blocks whose
         coefficients would take more than 256 MiB (``transform`` gives them).
-    loss_curve_ : ndarray of float64, shape (n_iter_,)
+    loss_curve_ : ndarray of float64, shape (n_iterations,)
         Sum of squared residuals after each iteration.
     n_iter_ : int
         Iterations done. The solution kept is that of the smallest loss.
