@@ -93,4 +93,15 @@ METHODS: tuple[Method, ...] = (
     Method("concept_score", "activome.patterns.feature_reading", "function"),
     Method("feature_contexts", "activome.patterns.feature_reading", "function"),
     Method("feature_tokens", "activome.patterns.feature_reading", "function"),
+    Method("exponential_basis", "activome.patterns._history", "function"),
+    Method("history_features", "activome.patterns._history", "function"),
+    Method("raised_cosine_basis", "activome.patterns._history", "function"),
+    Method(
+        "PopulationGLM",
+        "activome.patterns.glm",
+        "sequence",
+        {"window": 4, "n_bases": 2},
+        {"unit_permutation": "what predict gives moves with the units; a test of its own says so"},
+        data={"values": "count"},
+    ),
 )
