@@ -104,4 +104,7 @@ METHODS: tuple[Method, ...] = (
         {"unit_permutation": "what predict gives moves with the units; a test of its own says so"},
         data={"values": "count"},
     ),
+    Method("NonnegativeCP", "activome.patterns.tensor", "other"),
+    Method("choose_rank", "activome.patterns.tensor_rank", "function"),
+    Method("factor_match_score", "activome.patterns.tensor_rank", "function"),
 )
