@@ -107,4 +107,6 @@ METHODS: tuple[Method, ...] = (
     Method("NonnegativeCP", "activome.patterns.tensor", "other"),
     Method("choose_rank", "activome.patterns.tensor_rank", "function"),
     Method("factor_match_score", "activome.patterns.tensor_rank", "function"),
+    Method("WeightedBlockModel", "activome.graphs.blockmodel", "other"),
+    Method("description_length", "activome.graphs.blockmodel", "function"),
 )
