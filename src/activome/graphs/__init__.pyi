@@ -10,3 +10,5 @@ from .connectome import consensus_connectome as consensus_connectome
 from .connectome import detect_lineages as detect_lineages
 from .connectome import read_connectome as read_connectome
 from .connectome import read_functional_atlas as read_functional_atlas
+from .blockmodel import WeightedBlockModel as WeightedBlockModel
+from .blockmodel import description_length as description_length
