@@ -1,5 +1,6 @@
 from . import activity as activity
 from . import decoding as decoding
+from . import encoding as encoding
 from . import errors as errors
 from . import geometry as geometry
 from . import graphs as graphs

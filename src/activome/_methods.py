@@ -93,4 +93,8 @@ METHODS: tuple[Method, ...] = (
     Method("concept_score", "activome.patterns.feature_reading", "function"),
     Method("feature_contexts", "activome.patterns.feature_reading", "function"),
     Method("feature_tokens", "activome.patterns.feature_reading", "function"),
+    Method("PoissonEncoder", "activome.encoding.poisson", "other"),
+    Method("LatencyEncoder", "activome.encoding.latency", "other"),
+    Method("CurrentEncoder", "activome.encoding.current", "other"),
+    Method("dvs_events", "activome.encoding.event_camera", "function"),
 )
