@@ -1,8 +1,10 @@
 from . import activity as activity
 from . import decoding as decoding
+from . import encoding as encoding
 from . import errors as errors
 from . import geometry as geometry
 from . import graphs as graphs
+from . import networks as networks
 from . import patterns as patterns
 from . import report as report
 from . import samples as samples

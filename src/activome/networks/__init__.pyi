@@ -1,7 +1,24 @@
 # One line per public name; the room loads each on first use.
+from . import spiking as spiking
 from .small import SmallCNN as SmallCNN
 from .training import TrainConfig as TrainConfig
 from .training import Trainer as Trainer
 from .training import TrainLog as TrainLog
 from .training import log_spaced as log_spaced
 from .training import seed_everything as seed_everything
+from .spiking.homeostasis import DriveHomeostasis as DriveHomeostasis
+from .spiking.homeostasis import SelectionThreshold as SelectionThreshold
+from .spiking.homeostasis import SynapticScaling as SynapticScaling
+from .spiking.homeostasis import ThresholdAdaptation as ThresholdAdaptation
+from .spiking.network import Network as Network
+from .spiking.network import Population as Population
+from .spiking.neurons import LIF as LIF
+from .spiking.neurons import IFCondExp as IFCondExp
+from .spiking.neurons import IFCurrExp as IFCurrExp
+from .spiking.neurons import MetaNeuron as MetaNeuron
+from .spiking.neurons import SpikeSource as SpikeSource
+from .spiking.plasticity import PairSTDP as PairSTDP
+from .spiking.plasticity import SymmetricSTDP as SymmetricSTDP
+from .spiking.projections import Projection as Projection
+from .spiking.simulate import SimulationResult as SimulationResult
+from .spiking.simulate import simulate as simulate

@@ -1,0 +1,5 @@
+# One line per public name; the room loads each on first use.
+from .current import CurrentEncoder as CurrentEncoder
+from .event_camera import dvs_events as dvs_events
+from .latency import LatencyEncoder as LatencyEncoder
+from .poisson import PoissonEncoder as PoissonEncoder

@@ -1,0 +1,199 @@
+"""Kernels that advance cells by one step, and the table of parameters that they read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from activome._compile import kernel
+
+__all__ = [
+    "CONDUCTANCE",
+    "LINEAR",
+    "META",
+    "PARAMETERS",
+    "SOURCE",
+    "adapt",
+    "arrive",
+    "conductance",
+    "decay",
+    "fire",
+    "linear",
+    "meta",
+]
+
+Array = np.ndarray[Any, Any]
+
+# Rows of the table of parameters, in the order that the loops read them.
+PARAMETERS = (
+    "v_rest",
+    "v_reset",
+    "v_threshold",
+    "membrane",
+    "exc",
+    "inh",
+    "exc_decay",
+    "inh_decay",
+    "exc_scale",
+    "inh_scale",
+    "current",
+    "i_offset",
+    "hold",
+    "e_rev_e",
+    "e_rev_i",
+    "v_min",
+    "theta_v",
+    "theta_u",
+    "theta_r",
+    "theta_s",
+)
+SOURCE, LINEAR, CONDUCTANCE, META = 0, 1, 2, 3
+
+
+@kernel()
+def arrive(
+    lo: int, hi: int, before: bool, par: Array, exc: Array, inh: Array, row: Array, n: int
+) -> None:
+    """Let currents decay (when arrivals come first) and add what arrives; empties the row."""
+    for i in range(lo, hi):
+        if before:
+            exc[i] *= par[6, i]
+            inh[i] *= par[7, i]
+        exc[i] += row[i] * par[8, i]
+        inh[i] += row[n + i] * par[9, i]
+        row[i] = 0.0
+        row[n + i] = 0.0
+
+
+@kernel()
+def decay(lo: int, hi: int, par: Array, exc: Array, inh: Array) -> None:
+    for i in range(lo, hi):
+        exc[i] *= par[6, i]
+        inh[i] *= par[7, i]
+
+
+@kernel()
+def linear(
+    lo: int,
+    hi: int,
+    before: bool,
+    jumps: bool,
+    par: Array,
+    v: Array,
+    exc: Array,
+    inh: Array,
+    injected: Array,
+    left: Array,
+) -> None:
+    """Advance LIF and IFCurrExp cells; held cells only take jumps that come after the step."""
+    for i in range(lo, hi):
+        if left[i] > 0:
+            if jumps and not before:
+                v[i] += exc[i] - inh[i]
+            continue
+        rest = par[0, i]
+        v[i] = (
+            rest
+            + (v[i] - rest) * par[3, i]
+            + exc[i] * par[4, i]
+            - inh[i] * par[5, i]
+            + (injected[i] + par[11, i]) * par[10, i]
+        )
+
+
+@kernel()
+def conductance(
+    lo: int,
+    hi: int,
+    exponential: bool,
+    par: Array,
+    v: Array,
+    exc: Array,
+    inh: Array,
+    injected: Array,
+    left: Array,
+) -> None:
+    for i in range(lo, hi):
+        if left[i] > 0:
+            continue
+        drive = (injected[i] + par[11, i]) * par[10, i]
+        if exponential:
+            total = 1.0 + exc[i] + inh[i]
+            goal = (par[0, i] + exc[i] * par[13, i] + inh[i] * par[14, i] + drive) / total
+            new = goal + (v[i] - goal) * np.exp(-par[3, i] * total)
+        else:
+            pull = exc[i] * (par[13, i] - v[i]) + inh[i] * (par[14, i] - v[i])
+            new = v[i] + par[3, i] * (par[0, i] - v[i] + pull + drive)
+        v[i] = max(new, par[15, i])
+
+
+@kernel()
+def meta(
+    lo: int,
+    hi: int,
+    par: Array,
+    v: Array,
+    u: Array,
+    exc: Array,
+    inh: Array,
+    injected: Array,
+    left: Array,
+) -> None:
+    for i in range(lo, hi):
+        if left[i] > 0:
+            continue
+        old, rate = v[i], par[3, i]
+        drive = injected[i] + par[11, i] + exc[i] - inh[i]
+        new = old + rate * (old * old - old - u[i]) + drive
+        u[i] += rate * (par[16, i] * old - par[17, i] * u[i])
+        v[i] = min(3.0, max(-3.0, new))
+
+
+@kernel()
+def fire(
+    lo: int,
+    hi: int,
+    strict: bool,
+    is_meta: bool,
+    subtract: bool,
+    par: Array,
+    v: Array,
+    u: Array,
+    theta: Array,
+    left: Array,
+    fired: Array,
+    n_fired: int,
+) -> int:
+    """Count down the held cells, fire and reset the others; returns the new number of spikes."""
+    for i in range(lo, hi):
+        if left[i] > 0:
+            left[i] -= 1
+            continue
+        high = par[2, i] + theta[i]
+        if v[i] > high or (v[i] == high and not strict):
+            fired[n_fired] = i
+            n_fired += 1
+            left[i] = int(par[12, i])
+            if is_meta:
+                v[i] = par[18, i]
+                u[i] += par[19, i]
+            elif subtract:
+                v[i] -= high - par[1, i]
+            else:
+                v[i] = par[1, i]
+    return n_fired
+
+
+@kernel()
+def adapt(
+    lo: int, hi: int, keep: float, rise: float, hyperbolic: bool, theta: Array, fired: Array
+) -> None:
+    """Raise theta of the cells that fired, let the others' decay; ``fired`` is sorted."""
+    k = 0
+    for i in range(lo, hi):
+        if k < fired.size and fired[k] == i:
+            theta[i] += rise * 10.0 / abs(theta[i] - 10.0) if hyperbolic else rise
+            k += 1
+        else:
+            theta[i] *= keep

@@ -1,0 +1,256 @@
+"""The clock of the simulator: one compiled loop over steps, populations and synapses.
+
+Everything is flat arrays. Cells are numbered over all populations; a synaptic target is the number
+of the cell, plus the number of all cells for the inhibitory input. Row r of the ring of arrivals is
+what enters at the beginning of step r. Sums run in a fixed order, in float64.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from activome._compile import kernel
+from activome.networks.spiking._cells import (
+    CONDUCTANCE,
+    LINEAR,
+    META,
+    SOURCE,
+    adapt,
+    arrive,
+    conductance,
+    decay,
+    fire,
+    linear,
+    meta,
+)
+from activome.networks.spiking._plastic import (
+    deliver_axonal,
+    remember_spikes,
+    scale_drive,
+    seen_from_before,
+    seen_from_behind,
+)
+
+__all__ = ["run"]
+
+Array = np.ndarray[Any, Any]
+
+
+@kernel()
+def run(
+    first: int,
+    last: int,
+    flags: Array,
+    start: Array,
+    kinds: Array,
+    adaptation: Array,
+    par: Array,
+    v: Array,
+    u: Array,
+    exc: Array,
+    inh: Array,
+    theta: Array,
+    left: Array,
+    injected: Array,
+    ring: Array,
+    event_step: Array,
+    event_unit: Array,
+    event_value: Array,
+    out_ptr: Array,
+    out_projection: Array,
+    projection: Array,
+    rule: Array,
+    ptr: Array,
+    target: Array,
+    weight: Array,
+    pending: Array,
+    delay: Array,
+    back_ptr: Array,
+    back_synapse: Array,
+    back_source: Array,
+    back_delay: Array,
+    past_ptr: Array,
+    past: Array,
+    trace_step: Array,
+    trace_value: Array,
+    trace_count: Array,
+    recorded: Array,
+    spike_step: Array,
+    spike_unit: Array,
+    fired: Array,
+    watch_what: Array,
+    watch_unit: Array,
+    watch: Array,
+    watch_every: int,
+    origin: int,
+) -> tuple[int, int]:
+    """Advance from step ``first`` to ``last``; returns the step reached and the spikes recorded.
+
+    It returns early when the next step might not fit into the buffer of spikes.
+    """
+    n = v.size
+    n_rows = ring.shape[0]
+    n_past = past_ptr.shape[0]
+    before, subtract = flags[0] == 1, flags[1] == 1
+    shift = 0 if before else 1
+    is_plastic = flags[2] == 1
+    event = np.searchsorted(event_step, first)
+    n_out = 0
+    for t in range(first, last):
+        if n_out + n > spike_step.size:
+            return t, n_out
+        slot = t % n_rows
+        if is_plastic:
+            deliver_axonal(
+                t, shift, n, projection, ptr, target, weight, delay, past_ptr, past, ring
+            )
+        n_fired = 0
+        begin = event
+        for p in range(start.size - 1):
+            lo, hi = start[p], start[p + 1]
+            kind = kinds[p, 0]
+            opened = n_fired
+            while event < event_step.size and event_step[event] == t and event_unit[event] < hi:
+                if kind == SOURCE:
+                    fired[n_fired] = event_unit[event]
+                    n_fired += 1
+                else:
+                    injected[event_unit[event]] += event_value[event]
+                event += 1
+            if kind != SOURCE:
+                arrive(lo, hi, before, par, exc, inh, ring[slot], n)
+                if kind == LINEAR:
+                    jumps = kinds[p, 2] == 1
+                    linear(lo, hi, before, jumps, par, v, exc, inh, injected, left)
+                elif kind == CONDUCTANCE:
+                    euler = kinds[p, 2] == 0
+                    conductance(lo, hi, not euler, par, v, exc, inh, injected, left)
+                else:
+                    meta(lo, hi, par, v, u, exc, inh, injected, left)
+                if not before:
+                    decay(lo, hi, par, exc, inh)
+                strict = kinds[p, 1] == 1
+                n_fired = fire(
+                    lo, hi, strict, kind == META, subtract, par, v, u, theta, left, fired, n_fired
+                )
+                if kinds[p, 3] > 0:
+                    adapt(
+                        lo,
+                        hi,
+                        adaptation[p, 0],
+                        adaptation[p, 1],
+                        kinds[p, 3] == 2,
+                        theta,
+                        fired[opened:n_fired],
+                    )
+            else:
+                ring[slot, lo:hi] = 0.0
+                ring[slot, n + lo : n + hi] = 0.0
+            if recorded[p] == 1:
+                for k in range(opened, n_fired):
+                    spike_step[n_out] = t
+                    spike_unit[n_out] = fired[k]
+                    n_out += 1
+        for k in range(begin, event):
+            injected[event_unit[k]] = 0.0
+        if is_plastic:
+            row = t % n_past
+            past_ptr[row, 0] = n_fired
+            past[row, :n_fired] = fired[:n_fired]
+            past_ptr[row, 1] = t
+            remember_spikes(
+                t, fired, n_fired, projection, rule, trace_step, trace_value, trace_count
+            )
+        # Spikes enter the ring before any weight changes; plastic rows do so on their own below.
+        p = 0
+        for k in range(n_fired):
+            i = fired[k]
+            while i >= start[p + 1]:
+                p += 1
+            for e in range(out_ptr[p], out_ptr[p + 1]):
+                q = out_projection[e]
+                base = projection[q, 0] + i - start[p]
+                for s in range(ptr[base], ptr[base + 1]):
+                    r = slot + shift + (delay[s] if delay.size > 1 else delay[0])
+                    if r >= n_rows:
+                        r -= n_rows
+                    ring[r, target[s]] += weight[s]
+        if is_plastic:
+            for q in range(projection.shape[0]):
+                if projection[q, 4] == 0:
+                    continue
+                behind_first = projection[q, 6] == 1
+                for turn in range(2):
+                    if (turn == 0) == behind_first:
+                        seen_from_behind(
+                            t,
+                            q,
+                            projection,
+                            rule,
+                            weight,
+                            pending,
+                            back_ptr,
+                            back_synapse,
+                            back_source,
+                            back_delay,
+                            past_ptr,
+                            past,
+                            trace_step,
+                            trace_value,
+                            trace_count,
+                        )
+                    else:
+                        seen_from_before(
+                            t,
+                            q,
+                            shift,
+                            n,
+                            projection,
+                            rule,
+                            ptr,
+                            target,
+                            weight,
+                            pending,
+                            delay,
+                            past_ptr,
+                            past,
+                            trace_step,
+                            trace_value,
+                            trace_count,
+                            ring,
+                        )
+                scale_drive(
+                    t,
+                    q,
+                    n,
+                    projection,
+                    rule,
+                    weight,
+                    pending,
+                    back_ptr,
+                    back_synapse,
+                    back_source,
+                    back_delay,
+                    fired,
+                    n_fired,
+                    trace_step,
+                    trace_value,
+                    trace_count,
+                )
+        if watch_unit.size and (t - origin) % watch_every == 0:
+            w = (t - origin) // watch_every
+            for k in range(watch_unit.size):
+                what, i = watch_what[k], watch_unit[k]
+                if what == 0:
+                    watch[w, k] = v[i]
+                elif what == 1:
+                    watch[w, k] = exc[i]
+                elif what == 2:
+                    watch[w, k] = inh[i]
+                elif what == 3:
+                    watch[w, k] = theta[i]
+                else:
+                    watch[w, k] = u[i]
+    return last, n_out

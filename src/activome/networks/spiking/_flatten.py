@@ -1,0 +1,344 @@
+"""From a network of dataclasses to the flat arrays that the engine runs on."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from activome._checks import check_memory
+from activome.errors import ActivityWarning, ParameterError
+from activome.networks.spiking._cells import PARAMETERS
+from activome.networks.spiking.homeostasis import DriveHomeostasis
+from activome.networks.spiking.network import Network, Population
+from activome.networks.spiking.neurons import LIF, IFCondExp, IFCurrExp, MetaNeuron, SpikeSource
+from activome.networks.spiking.plasticity import PairSTDP, SymmetricSTDP
+from activome.networks.spiking.projections import Projection
+
+__all__ = ["Flat", "State", "flatten", "fresh_state"]
+
+Array = np.ndarray[Any, Any]
+_KINDS = {SpikeSource: 0, LIF: 1, IFCurrExp: 1, IFCondExp: 2, MetaNeuron: 3}
+_LONGEST = 32_767
+_NEVER = -(2**62)
+_N_COLUMNS, _N_NUMBERS = 19, 10
+
+
+@dataclass
+class Flat:
+    """A network as arrays; names are those of the arguments of the engine."""
+
+    names: list[str]
+    start: Array
+    kinds: Array
+    adaptation: Array
+    par: Array
+    theta: Array
+    projection: Array
+    rule: Array
+    ptr: Array
+    target: Array
+    weight: Array
+    delay: Array
+    out_ptr: Array
+    out_projection: Array
+    back_ptr: Array
+    back_synapse: Array
+    back_source: Array
+    back_delay: Array
+    slices: list[slice]
+    n_rows: int
+    n_past: int
+    n_traces: int
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells of all populations."""
+        return int(self.start[-1])
+
+    @property
+    def is_plastic(self) -> bool:
+        """Whether any projection changes in the loop."""
+        return bool((self.projection[:, 4] == 1).any())
+
+
+@dataclass
+class State:
+    """Everything that changes while a network runs."""
+
+    step: int
+    v: Array
+    u: Array
+    exc: Array
+    inh: Array
+    theta: Array
+    left: Array
+    ring: Array
+    weight: Array
+    pending: Array
+    past_ptr: Array
+    past: Array
+    trace_step: Array
+    trace_value: Array
+    trace_count: Array
+
+
+def flatten(network: Network, dt: float, *, before: bool, refractory_rule: str) -> Flat:
+    """Build the arrays of a network for one step of the clock."""
+    populations = network.populations
+    start = np.concatenate([[0], np.cumsum([p.n for p in populations])]).astype(np.int64)
+    n = int(start[-1])
+    par = np.zeros((len(PARAMETERS), n))
+    kinds = np.zeros((len(populations), 4), np.int64)
+    adaptation = np.zeros((len(populations), 2))
+    theta = np.zeros(n)
+    for k, p in enumerate(populations):
+        _check_step(p, dt)
+        here = slice(start[k], start[k + 1])
+        for name, values in _parameters(p, dt, before, refractory_rule).items():
+            par[PARAMETERS.index(name), here] = values
+        exponential = isinstance(p.neuron, IFCondExp) and p.neuron.method == "exponential"
+        strict = getattr(p.neuron, "comparison", ">=") == ">"
+        kinds[k, :3] = _KINDS[type(p.neuron)], strict, exponential or isinstance(p.neuron, LIF)
+        if p.adaptation is not None:
+            kinds[k, 3] = 2 if p.adaptation.law == "hyperbolic" else 1
+            adaptation[k] = np.exp(-dt / p.adaptation.tau_theta), p.adaptation.theta_plus
+            theta[here] = p.adaptation.start
+    names = [p.name for p in populations]
+    return _with_synapses(network, dt, names, start, kinds, adaptation, par, theta)
+
+
+def _parameters(p: Population, dt: float, before: bool, refractory_rule: str) -> dict[str, Any]:
+    neuron = p.neuron
+    if isinstance(neuron, SpikeSource):
+        return {}
+    found: dict[str, Any] = {"exc_scale": 1.0, "inh_scale": 1.0, "v_min": -np.inf}
+    found |= {
+        name: np.asarray(getattr(neuron, name), dtype=np.float64)
+        for name in PARAMETERS
+        if hasattr(neuron, name)
+    }
+    found |= neuron.propagators(dt)
+    if isinstance(neuron, LIF):
+        # What arrives after a step decays with the voltage in the next one.
+        found["exc"] = found["inh"] = 1.0 if before else found["membrane"]
+    steps = np.rint(np.asarray(neuron.refractory, dtype=np.float64) / dt)
+    found["hold"] = steps if refractory_rule == "hold" else np.maximum(steps - 1, 0)
+    return found
+
+
+def _check_step(p: Population, dt: float) -> None:
+    neuron: Any = p.neuron
+    if isinstance(neuron, SpikeSource) or getattr(neuron, "input_factor", False):
+        return
+    taus = {
+        name: getattr(neuron, name)
+        for name in ("tau", "tau_m", "tau_e", "tau_i")
+        if hasattr(neuron, name)
+    }
+    name, least = min(((k, float(np.min(v))) for k, v in taus.items()), key=lambda item: item[1])
+    if dt > least:
+        raise ParameterError(
+            f"simulate: dt must not be longer than the shortest time constant; got {dt:g} ms, and "
+            f"{name} of {p.name!r} is {least:g} ms. Make dt smaller."
+        )
+    if dt >= 0.5 * least:
+        warnings.warn(
+            f"simulate: dt of {dt:g} ms is coarse for {name} of {p.name!r}, {least:g} ms.",
+            ActivityWarning,
+            stacklevel=4,
+        )
+
+
+def _steps(q: Projection, dt: float) -> Array:
+    exact = q.delay / dt
+    steps = np.rint(exact)
+    if steps.size and (exact < 1 - 1e-6).any():
+        raise ParameterError(
+            f"simulate: delays of {q.name!r} must be at least dt ({dt:g} ms); the shortest is "
+            f"{q.delay.min():g} ms. Make dt smaller or the delay longer."
+        )
+    if steps.size and steps.max() > _LONGEST:
+        raise ParameterError(
+            f"simulate: delays of {q.name!r} must be at most {_LONGEST} steps; the longest is "
+            f"{q.delay.max():g} ms, {steps.max():.0f} steps."
+        )
+    return steps.astype(np.int16)
+
+
+def _with_synapses(
+    network: Network,
+    dt: float,
+    names: list[str],
+    start: Array,
+    kinds: Array,
+    adaptation: Array,
+    par: Array,
+    theta: Array,
+) -> Flat:
+    projections = network.projections
+    where = {name: k for k, name in enumerate(names)}
+    n = int(start[-1])
+    projection = np.zeros((len(projections), _N_COLUMNS), np.int64)
+    rule = np.zeros((len(projections), _N_NUMBERS))
+    out: list[list[int]] = [[] for _ in names]
+    delays = [_steps(q, dt) for q in projections]
+    changes = [_changes(q) for q in projections]
+    n_ptr = n_synapse = n_back = n_trace = 0
+    slices: list[slice] = []
+    ptrs: list[Array] = []
+    backs: list[tuple[Array, Array, Array, Array]] = []
+    for k, (q, steps) in enumerate(zip(projections, delays, strict=True)):
+        low, high = (int(steps.min()), int(steps.max())) if q.n_synapses else (1, 1)
+        pre, post = start[where[q.pre]], start[where[q.post]]
+        offset = post + (n if q.receptor == "inh" else 0)
+        projection[k, [0, 1, 2, 3, 17, 18]] = n_ptr, pre, post, q.n_post, q.n_pre, offset
+        projection[k, 14:16] = low, high
+        slices.append(slice(n_synapse, n_synapse + q.n_synapses))
+        ptrs.append(q.ptr + n_synapse if n_synapse else q.ptr)
+        if changes[k]:
+            _write_rule(q, dt, projection[k], rule[k])
+            projection[k, 11:14] = n_back, n_trace, n_trace + q.n_pre
+            backs.append(_backwards(q, steps, n_synapse, sum(b[1].size for b in backs)))
+            n_back += q.n_post + 1
+            n_trace += q.n_pre + q.n_post
+        else:
+            out[where[q.pre]].append(k)
+        n_ptr += q.n_pre + 1
+        n_synapse += q.n_synapses
+    longest = int(projection[:, 15].max(initial=1))
+    kinds_of_delay = {int(d) for s in delays for d in np.unique(s)} if not any(changes) else set()
+    same = not any(changes) and len(kinds_of_delay) <= 1
+    column = (
+        _first_empty(delays, np.int16)[:1]
+        if same
+        else np.concatenate(
+            [np.broadcast_to(s, q.n_synapses) for s, q in zip(delays, projections, strict=True)]
+        )
+    )
+    targets = [
+        _shifted(q.target, int(row[18])) for q, row in zip(projections, projection, strict=True)
+    ]
+    return Flat(
+        names,
+        start,
+        kinds,
+        adaptation,
+        par,
+        theta,
+        projection,
+        rule,
+        _joined(ptrs, np.int64),
+        _joined(targets, np.int32),
+        _joined([q.weight for q in projections], np.float64),
+        column,
+        np.concatenate([[0], np.cumsum([len(o) for o in out])]).astype(np.int64),
+        np.array([k for o in out for k in o], np.int64),
+        _joined([b[0] for b in backs], np.int64),
+        _joined([b[1] for b in backs], np.int64),
+        _joined([b[2] for b in backs], np.int64),
+        _joined([b[3] for b in backs], np.int64),
+        slices,
+        longest + 2,
+        longest + 2 if any(changes) else 1,
+        n_trace,
+    )
+
+
+def _changes(q: Projection) -> bool:
+    return q.plasticity is not None or any(isinstance(h, DriveHomeostasis) for h in q.homeostasis)
+
+
+def _shifted(target: Array, offset: int) -> Array:
+    # One projection onto the first population is taken as it is: no copy of its synapses.
+    return target + np.int32(offset) if offset else target
+
+
+def _joined(parts: list[Array], dtype: Any) -> Array:
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.empty(0, dtype)
+
+
+def _first_empty(parts: list[Array], dtype: Any) -> Array:
+    return next((part for part in parts if part.size), np.ones(1, dtype))
+
+
+def _backwards(
+    q: Projection, steps: Array, first_synapse: int, first_back: int
+) -> tuple[Array, Array, Array, Array]:
+    """Index the synapses by the cell behind them, sorted by delay within each."""
+    delay = np.broadcast_to(steps, q.n_synapses).astype(np.int64)
+    source = np.repeat(np.arange(q.n_pre), np.diff(q.ptr))
+    order = np.lexsort((delay, q.target))
+    ptr = np.zeros(q.n_post + 1, np.int64)
+    np.cumsum(np.bincount(q.target, minlength=q.n_post), out=ptr[1:])
+    return ptr + first_back, order + first_synapse, source[order], delay[order]
+
+
+def _write_rule(q: Projection, dt: float, columns: Array, numbers: Array) -> None:
+    columns[4] = 1
+    numbers[4:6] = -np.inf, np.inf
+    numbers[:2], numbers[9] = 1.0, 1.0
+    rule = q.plasticity
+    if isinstance(rule, PairSTDP):
+        columns[5:11] = (
+            rule.delay == "axonal",
+            rule.trigger == "presynaptic",
+            rule.zero_lag == "depress",
+            rule.zero_lag == "potentiate",
+            rule.weight_rule == "multiplicative",
+            rule.pairing == "nearest",
+        )
+        numbers[:6] = (
+            dt / rule.tau_plus,
+            dt / rule.tau_minus,
+            rule.a_plus,
+            rule.a_minus,
+            rule.w_min,
+            rule.w_max,
+        )
+    elif isinstance(rule, SymmetricSTDP):
+        columns[5], columns[8] = rule.delay == "axonal", True
+        rate = dt / rule.tau
+        numbers[:6] = rate, rate, rule.eta, -rule.eta, 0.0, rule.w_max
+        numbers[9] = rule.increment
+    for held in q.homeostasis:
+        if isinstance(held, DriveHomeostasis):
+            columns[16] = True
+            numbers[6:9] = held.factor * held.drive_threshold, held.eta, held.window / dt
+
+
+def fresh_state(flat: Flat, weight: Array, memory_limit: float) -> State:
+    """Return a network at rest, with some weights."""
+    n, depth = flat.n_cells, flat.n_past + 1
+    n_bytes = 8.0 * (2 * n * flat.n_rows + 6 * n) + 4.0 * n * flat.n_past
+    n_bytes += 16.0 * flat.n_traces * depth + (8.0 * weight.size if flat.is_plastic else 0.0)
+    check_memory(
+        n_bytes,
+        owner="simulate",
+        what=f"the state of {n} cells with delays of up to {flat.n_rows - 2} steps",
+        cure="Shorten the longest delay, make dt larger, or raise memory_limit.",
+        limit=memory_limit,
+    )
+    past_ptr = np.zeros((flat.n_past, 2), np.int64)
+    past_ptr[:, 1] = _NEVER
+    return State(
+        0,
+        flat.par[0].copy(),
+        np.zeros(n),
+        np.zeros(n),
+        np.zeros(n),
+        flat.theta.copy(),
+        np.zeros(n, np.int64),
+        np.zeros((flat.n_rows, 2 * n)),
+        weight,
+        weight.copy() if flat.is_plastic else np.empty(0),
+        past_ptr,
+        np.zeros((flat.n_past, n if flat.is_plastic else 0), np.int64),
+        np.zeros((flat.n_traces, depth), np.int64),
+        np.zeros((flat.n_traces, depth)),
+        np.zeros(flat.n_traces, np.int64),
+    )

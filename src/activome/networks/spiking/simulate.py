@@ -1,0 +1,392 @@
+"""Run a spiking network on a fixed clock, and record its spikes and state."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from activome._checks import (
+    DEFAULT_MEMORY_LIMIT,
+    check_choice,
+    check_integer,
+    check_memory,
+    check_number,
+)
+from activome.activity.events import Events
+from activome.activity.schema import Activity, make
+from activome.errors import ParameterError
+from activome.networks.spiking import _inputs as inputs_of
+from activome.networks.spiking._engine import run
+from activome.networks.spiking._flatten import Flat, State, flatten, fresh_state
+from activome.networks.spiking.homeostasis import SynapticScaling
+from activome.networks.spiking.network import Network
+
+__all__ = ["SimulationResult", "simulate"]
+
+Array = np.ndarray[Any, Any]
+_WATCHED = {
+    "v": ("voltage", "mV"),
+    "exc": ("activation", "nA"),
+    "inh": ("activation", "nA"),
+    "theta": ("voltage", "mV"),
+    "u": ("activation", "1"),
+}
+
+
+@dataclass(frozen=True)
+class SimulationResult:
+    """What a run gave.
+
+    Attributes
+    ----------
+    spikes : dict of str to Events
+        Spikes of each recorded population; one trial each where the inputs have trials.
+    states : dict of str to dict of str to xarray.DataArray
+        Recorded variables by population and name, dims (trial, time, unit) or (time, unit).
+    weights : dict of str to ndarray
+        Weights of each projection at the end, in its order of synapses.
+    state : object
+        Where the network stopped; give it to ``simulate`` to go on.
+    """
+
+    spikes: dict[str, Events]
+    states: dict[str, dict[str, Activity]]
+    weights: dict[str, Array]
+    state: State = field(repr=False)
+
+
+def simulate(
+    network: Network,
+    inputs: Mapping[str, Any] | None = None,
+    duration: float = 100.0,
+    dt: float = 0.1,
+    *,
+    record: Mapping[str, Sequence[str]] | Literal["spikes"] = "spikes",
+    record_every: int = 1,
+    arrivals: Literal["before", "after"] = "before",
+    reset_rule: Literal["value", "subtract"] = "value",
+    refractory_rule: Literal["hold", "brian"] = "hold",
+    initial: Mapping[str, Mapping[str, Any]] | None = None,
+    state: State | None = None,
+    n_jobs: int = 1,
+    memory_limit: float = DEFAULT_MEMORY_LIMIT,
+) -> SimulationResult:
+    """Run a network of spiking cells on a fixed clock.
+
+    In each step, in this order: synaptic currents decay and arrivals enter, the membrane advances,
+    cells that are not refractory and at their threshold fire and are reset, thresholds adapt,
+    spikes leave towards their targets, and plastic weights change. Linear cells are exact; all
+    sums are in float64 and in a fixed order.
+
+    Parameters
+    ----------
+    network : Network
+        Populations and projections.
+    inputs : mapping of str to Events or array-like, optional
+        By population. For a ``SpikeSource``: Events. For cells: an injected current, as one number
+        per cell, an array (n_steps, n_cells), an Activity (time, unit) sampled at the clock, or
+        Events whose values hold for one step. Events may have trials; each starts from rest.
+    duration : float, default=100.0
+        Time to run, ms, a whole number of steps.
+    dt : float, default=0.1
+        Step of the clock, ms.
+    record : "spikes" or mapping of str to sequence of str, default="spikes"
+        Spikes of all populations; or, by population, any of "spikes", "v", "exc", "inh", "theta"
+        and "u" (recovery of the meta-neuron).
+    record_every : int, default=1
+        Steps between two samples of recorded variables.
+    arrivals : {"before", "after"}, default="before"
+        Whether a spike that arrives in a step acts on the voltage of that step, as in PyNN and on
+        SpiNNaker, or enters after the threshold, as in Brian2.
+    reset_rule : {"value", "subtract"}, default="value"
+        A spike sets the voltage to ``v_reset``, or lowers it by threshold less ``v_reset``.
+    refractory_rule : {"hold", "brian"}, default="hold"
+        With n whole steps of refractory time the next spike comes n + 1 steps after a spike at the
+        earliest, or n steps.
+    initial : mapping of str to mapping of str to array-like, optional
+        Values of "v", "exc", "inh", "theta" or "u" to start from, by population.
+    state : object, optional
+        ``state`` of an earlier result of the same network: time, weights and all else go on.
+    n_jobs : int, default=1
+        Threads over trials; for networks that do not change only.
+    memory_limit : float, default=2 GiB
+        Bytes that state and recordings may take.
+
+    Returns
+    -------
+    SimulationResult
+        Spikes, recorded variables, weights, and the state at the end.
+
+    Raises
+    ------
+    ActivityError
+        If inputs do not fit their population or the clock.
+    ParameterError
+        If a parameter, name or delay does not hold.
+    ResourceError
+        If state or recordings would pass the memory limit.
+
+    Notes
+    -----
+    O(n_steps n_cells + n_synaptic_events). A spike at step k has the time k dt. An input at time t
+    acts in the step that contains t. The first call compiles the loop and keeps it on disk.
+
+    References
+    ----------
+    .. [1] R. Brette et al., "Simulation of networks of spiking neurons: a review of tools and
+       strategies", 2007.
+
+    Examples
+    --------
+    >>> from activome.networks.spiking import LIF, Network, Population
+    >>> cell = LIF(tau=10.0, v_threshold=1.0, i_offset=1.5)
+    >>> result = simulate(Network([Population("cell", 1, cell)]), duration=40.0, dt=0.1)
+    >>> result.spikes["cell"].time.round(4).tolist()
+    [0.0109, 0.0219, 0.0329]
+    """
+    _check_words(arrivals, reset_rule, refractory_rule, n_jobs, record_every)
+    n_steps = _n_steps(duration, dt)
+    flat = flatten(network, dt, before=arrivals == "before", refractory_rule=refractory_rule)
+    drives, n_trials = inputs_of.read_inputs(network, flat, inputs or {}, n_steps, dt)
+    wanted = _wanted(network, record)
+    if n_trials > 1 and state is not None:
+        raise ParameterError("simulate: state goes on with one trial; the inputs have several.")
+    if n_jobs > 1 and (flat.is_plastic or any(q.homeostasis for q in network.projections)):
+        raise ParameterError(
+            "simulate: n_jobs must be 1 for a network that learns: each trial needs the last one."
+        )
+    clock = _Clock(flat, network, dt, n_steps, wanted, record_every, memory_limit / n_trials)
+    clock.flags[:] = arrivals == "before", reset_rule == "subtract", flat.is_plastic
+    weight = flat.weight.copy() if clock.is_changing else flat.weight
+    states = [state] if state is not None else [None] * n_trials
+
+    def one(k: int) -> tuple[State, Array, Array, Array]:
+        here = _start(flat, states[k], weight, initial or {}, memory_limit)
+        if clock.is_changing and states[k] is None:
+            clock.scale(here, "trial")
+        return here, *clock.advance(here, drives[k])
+
+    if n_jobs > 1 and n_trials > 1:
+        with ThreadPoolExecutor(n_jobs) as pool:
+            done = list(pool.map(one, range(n_trials)))
+    else:
+        done = [one(k) for k in range(n_trials)]
+    return _result(clock, done, has_trials=inputs_of.have_trials(inputs or {}))
+
+
+@dataclass
+class _Clock:
+    """One network ready to run, and what is recorded of it."""
+
+    flat: Flat
+    network: Network
+    dt: float
+    n_steps: int
+    wanted: dict[str, list[str]]
+    every: int
+    memory_limit: float
+
+    def __post_init__(self) -> None:
+        flat = self.flat
+        self.flags = np.zeros(3, np.int64)
+        self.recorded = np.array(["spikes" in self.wanted.get(n, ()) for n in flat.names], np.int64)
+        codes = list(_WATCHED)
+        pairs = [
+            (codes.index(what), cell)
+            for k, name in enumerate(flat.names)
+            for what in self.wanted.get(name, ())
+            if what != "spikes"
+            for cell in range(flat.start[k], flat.start[k + 1])
+        ]
+        self.watch = np.array(pairs, np.int64).reshape(-1, 2)
+        self.n_samples = -(-self.n_steps // self.every)
+        check_memory(
+            8.0 * self.n_samples * len(pairs),
+            owner="simulate",
+            what=f"{self.n_samples} samples of {len(pairs)} recorded variables",
+            cure="Record fewer, raise record_every, or raise memory_limit.",
+            limit=self.memory_limit,
+        )
+        self.scalings = [
+            (k, rule)
+            for k, q in enumerate(self.network.projections)
+            for rule in q.homeostasis
+            if isinstance(rule, SynapticScaling)
+        ]
+        self.is_changing = flat.is_plastic or bool(self.scalings)
+
+    def scale(self, state: State, when: str, step: int = 0) -> None:
+        """Apply the scalings that are due."""
+        for k, rule in self.scalings:
+            period = max(1, round(rule.interval / self.dt))
+            if rule.when != when or (when == "interval" and step % period):
+                continue
+            q, here = self.network.projections[k], self.flat.slices[k]
+            post = rule.axis == "post"
+            cell = q.target if post else np.repeat(np.arange(q.n_pre), np.diff(q.ptr))
+            n_cells = q.n_post if post else q.n_pre
+            for weights in (state.weight, state.pending):
+                if weights.size:
+                    weights[here] = rule.scale(weights[here], cell, n_cells)
+
+    def stops(self, origin: int) -> list[int]:
+        """Return the steps at which the loop pauses for a scaling, and the last one."""
+        last = origin + self.n_steps
+        found = {last}
+        for _, rule in self.scalings:
+            if rule.when == "interval":
+                period = max(1, round(rule.interval / self.dt))
+                found |= set(range(origin - origin % period + period, last, period))
+        return sorted(found)
+
+    def advance(self, s: State, drive: inputs_of.Drive) -> tuple[Array, Array, Array]:
+        """Run all steps; returns steps and cells of spikes, and the samples."""
+        flat, origin = self.flat, s.step
+        n = flat.n_cells
+        watch = np.zeros((self.n_samples, len(self.watch)))
+        size = max(4 * n, 1 << 14)
+        buffers = np.empty(size, np.int64), np.empty(size, np.int64)
+        kept: list[tuple[Array, Array]] = []
+        n_kept = 0
+        injected, fired = np.zeros(n), np.empty(n, np.int64)
+        par = flat.par if drive.offset is None else flat.par + drive.offset
+        for stop in self.stops(origin):
+            while s.step < stop:
+                s.step, n_out = run(
+                    s.step, stop, self.flags, flat.start, flat.kinds, flat.adaptation, par, s.v,
+                    s.u,
+                    s.exc, s.inh, s.theta, s.left, injected, s.ring, drive.step + origin,
+                    drive.unit, drive.value, flat.out_ptr, flat.out_projection, flat.projection,
+                    flat.rule, flat.ptr, flat.target, s.weight, s.pending, flat.delay,
+                    flat.back_ptr, flat.back_synapse, flat.back_source, flat.back_delay,
+                    s.past_ptr, s.past, s.trace_step, s.trace_value, s.trace_count, self.recorded,
+                    *buffers, fired, self.watch[:, 0], self.watch[:, 1], watch, self.every, origin,
+                )  # fmt: skip
+                kept.append((buffers[0][:n_out] - origin, buffers[1][:n_out].copy()))
+                n_kept += n_out
+                check_memory(
+                    32.0 * n_kept + watch.nbytes,
+                    owner="simulate",
+                    what=f"the first {n_kept} spikes",
+                    cure="Record fewer populations, run shorter, or raise memory_limit.",
+                    limit=self.memory_limit,
+                )
+            self.scale(s, "interval", stop)
+        steps, cells = (np.concatenate(column) for column in zip(*kept, strict=True))
+        return steps, cells, watch
+
+
+def _check_words(arrivals: str, reset: str, refractory: str, n_jobs: int, every: int) -> None:
+    owner = "simulate"
+    check_choice(arrivals, ("before", "after"), name="arrivals", owner=owner)
+    check_choice(reset, ("value", "subtract"), name="reset_rule", owner=owner)
+    check_choice(refractory, ("hold", "brian"), name="refractory_rule", owner=owner)
+    check_integer(n_jobs, name="n_jobs", owner=owner, low=1)
+    check_integer(every, name="record_every", owner=owner, low=1)
+
+
+def _n_steps(duration: float, dt: float) -> int:
+    check_number(dt, name="dt", owner="simulate", low=0.0)
+    check_number(duration, name="duration", owner="simulate", low=0.0)
+    n = round(duration / dt)
+    if n < 1 or abs(n * dt - duration) > 1e-6 * dt:
+        raise ParameterError(
+            f"simulate: duration must be a whole number of steps; got {duration:g} ms and steps of "
+            f"{dt:g} ms."
+        )
+    return n
+
+
+def _wanted(network: Network, record: Any) -> dict[str, list[str]]:
+    names = [p.name for p in network.populations]
+    if record == "spikes":
+        return {name: ["spikes"] for name in names}
+    if not isinstance(record, Mapping):
+        raise ParameterError(
+            "simulate: record must be 'spikes' or a mapping from population to names; got "
+            f"{record!r}."
+        )
+    known = ("spikes", *_WATCHED)
+    for name, what in record.items():
+        check_choice(name, names, name="population", owner="simulate")
+        for item in [what] if isinstance(what, str) else what:
+            check_choice(item, known, name="variable", owner="simulate")
+    return {name: [what] if isinstance(what, str) else list(what) for name, what in record.items()}
+
+
+def _start(
+    flat: Flat,
+    state: State | None,
+    weight: Array,
+    initial: Mapping[str, Mapping[str, Any]],
+    memory_limit: float,
+) -> State:
+    here = copy.deepcopy(state) if state is not None else fresh_state(flat, weight, memory_limit)
+    if here.v.size != flat.n_cells or here.ring.shape[0] != flat.n_rows:
+        raise ParameterError("simulate: state must come from a run of the same network and clock.")
+    for name, values in initial.items():
+        k = flat.names.index(check_choice(name, flat.names, name="population", owner="simulate"))
+        for what, value in values.items():
+            check_choice(what, _WATCHED, name="variable", owner="simulate")
+            array = np.asarray(value, dtype=np.float64)
+            n = flat.start[k + 1] - flat.start[k]
+            if array.shape not in ((), (n,)) or not np.isfinite(array).all():
+                raise ParameterError(
+                    f"simulate: initial {what} of {name!r} must be one finite number or one per "
+                    f"cell ({n}); got shape {array.shape}."
+                )
+            getattr(here, what)[flat.start[k] : flat.start[k + 1]] = array
+    return here
+
+
+def _result(
+    clock: _Clock, done: Sequence[tuple[State, Array, Array, Array]], *, has_trials: bool
+) -> SimulationResult:
+    flat, end = clock.flat, done[-1][0]
+    tick, width = inputs_of.clock_ticks(clock.dt)
+    spikes: dict[str, Events] = {}
+    states: dict[str, dict[str, Activity]] = {}
+    origin = 0 if has_trials else end.step - clock.n_steps
+    trial = np.repeat(np.arange(len(done)), [steps.size for _, steps, _, _ in done])
+    step, cell = (np.concatenate([d[k] for d in done]) for k in (1, 2))
+    column = 0
+    for k, name in enumerate(flat.names):
+        lo, hi = int(flat.start[k]), int(flat.start[k + 1])
+        if clock.recorded[k]:
+            here = (cell >= lo) & (cell < hi)
+            spikes[name] = Events(
+                (step[here] + origin) * width,
+                cell[here] - lo,
+                trial=trial[here] if has_trials else None,
+                n_trials=len(done) if has_trials else None,
+                tick=tick,
+                n_units=hi - lo,
+                t_start=origin * width,
+                t_stop=(origin + clock.n_steps) * width,
+                source="simulate",
+            )
+        for what in clock.wanted.get(name, ()):
+            if what == "spikes":
+                continue
+            kind, units = _WATCHED[what]
+            values = np.stack([d[3][:, column : column + hi - lo] for d in done])
+            column += hi - lo
+            states.setdefault(name, {})[what] = make(
+                values if has_trials else values[0],
+                sampling_rate=1e3 / (clock.dt * clock.every),
+                start=origin * clock.dt * 1e-3,
+                kind=kind,
+                units=units,
+                source="simulate",
+                name=what,
+            )
+    weights = {
+        q.name: end.weight[here].copy()
+        for q, here in zip(clock.network.projections, flat.slices, strict=True)
+    }
+    return SimulationResult(spikes, states, weights, end)
