@@ -5,6 +5,7 @@ from . import errors as errors
 from . import geometry as geometry
 from . import graphs as graphs
 from . import networks as networks
+from . import interventions as interventions
 from . import patterns as patterns
 from . import report as report
 from . import samples as samples

@@ -1,0 +1,22 @@
+# One line per public name; the room loads each on first use.
+from ._hooks import n_active as n_active
+from ._recorder import Recording as Recording
+from .edits import Add as Add
+from .edits import Apply as Apply
+from .edits import Clamp as Clamp
+from .edits import Edit as Edit
+from .edits import Gate as Gate
+from .edits import Mean as Mean
+from .edits import Patch as Patch
+from .edits import Resample as Resample
+from .edits import Scale as Scale
+from .edits import Set as Set
+from .edits import Splice as Splice
+from .edits import Steer as Steer
+from .edits import Zero as Zero
+from .recording import record as record
+from .selectors import Sel as Sel
+from .sites import Site as Site
+from .sites import SiteTable as SiteTable
+from .taps import Taps as Taps
+from .taps import edit as edit
