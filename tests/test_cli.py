@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import activome
 from activome._systems import systems
@@ -93,6 +94,7 @@ def test_a_recording_that_ships_goes_by_its_name(tmp_path: Path) -> None:
     assert "1000 units" in run("check", "visual_gratings").stdout
     run("convert", "motor_cortex", str(tmp_path / "motor.npz"))
     loaded = activome.load(tmp_path / "motor.npz")
+    assert isinstance(loaded, xr.DataArray)
     np.testing.assert_array_equal(loaded.values, activome.samples.load("motor_cortex").values)
 
 
