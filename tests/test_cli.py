@@ -46,7 +46,7 @@ def test_start_loads_nothing_heavy(statement: str) -> None:
 
 def test_help_names_every_command() -> None:
     text = run("--help").stdout
-    for command in ("report", "study", "systems", "check", "convert"):
+    for command in ("report", "study", "systems", "info", "check", "convert", "samples", "cite"):
         assert command in text
 
 
@@ -96,6 +96,48 @@ def test_a_recording_that_ships_goes_by_its_name(tmp_path: Path) -> None:
     loaded = activome.load(tmp_path / "motor.npz")
     assert isinstance(loaded, xr.DataArray)
     np.testing.assert_array_equal(loaded.values, activome.samples.load("motor_cortex").values)
+
+
+def test_info_tells_sizes_and_labels(tmp_path: Path) -> None:
+    record = json.loads(run("info", "visual_gratings", "--json").stdout)
+    assert record["sizes"] == {"trial": 200, "time": 10, "unit": 1000}
+    labels = {label["name"]: label for label in record["labels"]}
+    assert labels["direction"]["examples"] == ["0", "45", "90", "135"]
+    spikes = activome.Events.from_unit_times([[0.1, 0.4], [0.2]], start=0.0, stop=1.0)
+    activome.save(spikes, tmp_path / "spikes.zarr")
+    printed = run("info", str(tmp_path / "spikes.zarr")).stdout
+    assert "n_events      3" in printed
+    assert "zarr" in printed
+
+
+def test_samples_tells_which_ship() -> None:
+    rows = json.loads(run("samples", "--json").stdout)
+    assert [row["name"] for row in rows if row["ships"]] == activome.samples.names("shipped")
+    assert all(row["summary"].endswith(".") for row in rows)
+
+
+def test_cite_knows_systems_and_recordings() -> None:
+    assert activome.__version__ in run("cite").stdout
+    printed = run("cite", "trsa", "motor_cortex").stdout
+    assert "Kriegeskorte" in printed
+    assert "Stevenson" in printed
+    assert "motor_cortex" in run("cite", "nobody", code=2).stderr
+
+
+def test_the_memory_limit_is_read_and_held(tmp_path: Path) -> None:
+    assert "500MB" in run("report", "--max-memory", "lots", code=2).stderr
+    noise = activome.make(np.random.default_rng(0).normal(size=(200, 3)), sampling_rate=10.0)
+    activome.save(noise, tmp_path / "noise.npz")
+    output = tmp_path / "noise.html"
+    run("report", str(tmp_path / "noise.npz"), "-o", str(output), "--max-memory", "300MB")
+    settings = json.loads((tmp_path / "noise_data" / "report.json").read_text())["settings"]
+    assert settings["memory_limit"] == 300_000_000
+
+
+def test_debug_shows_where_an_error_came_from() -> None:
+    done = run("check", "nowhere.nwb", "--debug", code=1)
+    assert "Traceback" in done.stderr
+    assert "ReadError" in done.stderr
 
 
 def test_a_missing_file_is_one_sentence() -> None:

@@ -1,7 +1,10 @@
 # One line per public name; the room loads each on first use.
 from .rdm92 import load_rdm92 as load_rdm92
+from .catalog import describe as describe
 from .catalog import load as load
 from .catalog import names as names
+from .catalog import provenance as provenance
+from .catalog import shipped_activity as shipped_activity
 from .generators import CommunityTruth as CommunityTruth
 from .generators import EnsembleTruth as EnsembleTruth
 from .generators import StateTruth as StateTruth

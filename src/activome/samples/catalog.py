@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable
+from importlib import resources
 from typing import Any, Literal
 
 from activome._checks import check_choice, nearest_names
 from activome.errors import ParameterError
 from activome.samples import rdm92, shipped, sources_eeg, sources_populations
 
-__all__ = ["load", "names", "shipped_activity"]
+__all__ = ["describe", "load", "names", "provenance", "shipped_activity"]
 
 _SHIPPED: dict[str, Callable[..., Any]] = {
     "motor_cortex": shipped.motor_cortex,
@@ -102,6 +104,55 @@ def load(name: str, **options: Any) -> Any:
                 f"{owner}: {name!r} has no option {option!r}; {nearest_names(option, known)}"
             )
     return loader(**options)
+
+
+def describe() -> list[dict[str, Any]]:
+    """Tell what each recording is, in a line, and whether it ships.
+
+    Returns
+    -------
+    list of dict
+        With ``name``, ``ships`` and ``summary``; the shipped ones first.
+
+    Examples
+    --------
+    >>> describe()[0]["name"], describe()[0]["ships"]
+    ('motor_cortex', True)
+    """
+    rows = []
+    for name, loader in (_SHIPPED | _ELSEWHERE).items():
+        what = (inspect.getdoc(loader) or "").partition("\n")[0].removeprefix("Load ")
+        summary = what[:1].upper() + what[1:]
+        rows.append({"name": name, "ships": name in _SHIPPED, "summary": summary})
+    return rows
+
+
+def provenance(name: str) -> str:
+    """Return where a shipped recording comes from, what was changed, and its licence.
+
+    Parameters
+    ----------
+    name : str
+        One of ``names("shipped")``.
+
+    Returns
+    -------
+    str
+        Markdown.
+
+    Raises
+    ------
+    ParameterError
+        If no shipped recording has the name.
+
+    Examples
+    --------
+    >>> "MIT License" in provenance("motor_cortex")
+    True
+    """
+    check_choice(name, _SHIPPED, name="recording", owner="samples.provenance")
+    path = resources.files("activome.samples").joinpath("data", f"{name}.md")
+    return path.read_text(encoding="utf-8")
 
 
 def shipped_activity(source: Any) -> Any | None:

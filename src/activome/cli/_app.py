@@ -1,4 +1,4 @@
-"""The command line: ``activome report``, ``study``, ``systems``, ``check``, ``convert``."""
+"""The commands ``report``, ``study`` and ``systems``, and the entry point of all of them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from activome.cli import _citing, _recordings
+from activome.cli._screen import Bar, print_claims
 from activome.errors import ActivomeError, ParameterError
-
-if TYPE_CHECKING:
-    from activome.studies.runner import StudyResult
 
 __all__ = ["app", "main"]
 
@@ -24,6 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+_DEBUG = "--debug"
 
 
 class StudySize(StrEnum):
@@ -46,6 +46,9 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    debug: Annotated[
+        bool, typer.Option(_DEBUG, help="Show where an error came from; stands anywhere.")
+    ] = False,
 ) -> None:
     pass
 
@@ -67,24 +70,32 @@ def report(
         list[str] | None, typer.Option(help="Label column to decode; repeat for several.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    memory: Annotated[float, typer.Option(min=0.1, help="Memory limit in GiB.")] = 2.0,
-    fresh: Annotated[bool, typer.Option(help="Do not resume an interrupted report.")] = False,
+    max_memory: Annotated[
+        str, typer.Option(help="Most memory, such as 500MB or 4GB; a bare number is GiB.")
+    ] = "2GiB",
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Do not resume an interrupted report.")
+    ] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the report when done.")] = False,
 ) -> None:
     """Write a report of the patterns in a recording: one HTML file, and its data beside it."""
     from activome.report import run_report
 
-    with _Bar() as progress:
+    memory_limit = _bytes(max_memory)
+    with Bar() as progress:
         result = run_report(
             source,
             output,
             title=title,
             labels=label,
             random_state=seed,
-            memory_limit=int(memory * 2**30),
+            memory_limit=memory_limit,
             resume=not fresh,
             progress=progress,
         )
     typer.echo(f"wrote {result.html} and its data in {result.folder}")
+    if show:
+        typer.launch(result.html.resolve().as_uri())
 
 
 @app.command()
@@ -123,7 +134,7 @@ def study(
     cluster = _connect(client)
     results = []
     for slug in names:
-        with _Bar() as progress:
+        with Bar() as progress:
             results.append(
                 run_study(
                     slug,
@@ -136,7 +147,7 @@ def study(
                 )
             )
         if not as_json:
-            _print_claims(results[-1])
+            print_claims(results[-1])
     if as_json:
         records = [result.record for result in results]
         typer.echo(json.dumps(records if every else records[0], indent=1))
@@ -163,51 +174,6 @@ def systems(
     Console(width=None if sys.stdout.isatty() else 140).print(printed)
 
 
-@app.command()
-def check(
-    source: Annotated[str, typer.Argument(help="A recording, as for report.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the problems as JSON.")] = False,
-) -> None:
-    """Say what a file holds and what is wrong with it, the worst first."""
-    from activome.activity.events import Events
-    from activome.activity.schema import check as problems_of
-
-    recording = _recording(source)
-    problems = [] if isinstance(recording, Events) else problems_of(recording)
-    if as_json:
-        typer.echo(json.dumps([vars(problem) for problem in problems], indent=1))
-        return
-    if isinstance(recording, Events):
-        typer.echo(repr(recording))
-    else:
-        sizes = ", ".join(f"{n} {dim}s" for dim, n in recording.sizes.items())
-        typer.echo(f"{recording.attrs.get('kind', 'activity')}: {sizes}")
-    for problem in problems:
-        typer.echo(str(problem))
-    if not problems:
-        typer.echo("nothing is wrong with it")
-
-
-@app.command()
-def convert(
-    source: Annotated[str, typer.Argument(help="A recording, as for report.")],
-    target: Annotated[Path, typer.Argument(help="File to write; its suffix names the format.")],
-) -> None:
-    """Write a recording in another format, labels and all."""
-    from activome.activity.readers import save
-
-    save(_recording(source), target)
-    typer.echo(f"wrote {target}")
-
-
-def _recording(source: str) -> Any:
-    from activome.activity.readers import load
-    from activome.samples.catalog import shipped_activity
-
-    shipped = shipped_activity(source)
-    return load(source) if shipped is None else shipped
-
-
 def _connect(address: str | None) -> Any:
     if address is None:
         return None
@@ -222,74 +188,60 @@ def _connect(address: str | None) -> Any:
         ) from error
 
 
-def _print_claims(result: StudyResult) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    record = result.record
-    table = Table(title=f"{record['number']} {record['title']} ({record['size']})")
-    for column in ("claim", "paper", "measured", "threshold", "holds"):
-        table.add_column(column, overflow="fold")
-    for claim in result.claims:
-        measured = claim.measured
-        shown = f"{measured:.4g}" if isinstance(measured, float) else str(measured or "not run")
-        holds = {True: "yes", False: "NO", None: "not run"}[claim.holds]
-        table.add_row(claim.name, claim.paper, shown, claim.threshold, holds)
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    console.print(table)
-    for claim in result.claims:
-        if claim.note:
-            console.print(f"{claim.name}: {claim.note}", highlight=False)
-    for note in record["notes"]:
-        console.print(note, highlight=False)
-    console.print(
-        f"{record['wall_seconds']:.1f} s wall, {record['cpu_seconds']:.1f} s CPU, peak memory "
-        f"{record['peak_memory_bytes'] / 2**20:.0f} MiB; {result.path}",
-        highlight=False,
-    )
+for _command in (
+    _recordings.info,
+    _recordings.check,
+    _recordings.convert,
+    _recordings.samples,
+    _citing.cite,
+):
+    app.command()(_command)
 
 
-class _Bar:
-    """Draw progress on standard error, where that is a terminal."""
+def _bytes(text: str) -> int:
+    from dask.utils import parse_bytes
 
-    def __init__(self) -> None:
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> _Bar:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
-        self._bar.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._bar.stop()
-        if kind is KeyboardInterrupt:
-            typer.echo("interrupted; run the same command again to go on from here", err=True)
-
-    def __call__(self, task: str, done: int, total: int) -> None:
-        if task not in self._tasks:
-            self._tasks[task] = self._bar.add_task(task, total=total or None)
-        self._bar.update(self._tasks[task], completed=done, total=total or None)
+    try:
+        return parse_bytes(f"{text}GiB" if text.replace(".", "", 1).isdigit() else text)
+    except ValueError:
+        raise ParameterError(
+            f"report: --max-memory must be a size such as 500MB or 4GB; got {text!r}."
+        ) from None
 
 
 def main() -> None:
-    """Run the command line; a refusal is one sentence on standard error and exit code 2.
+    """Run the command line; an error is one sentence on standard error, and ``--debug`` shows all.
 
     Raises
     ------
     SystemExit
-        Always: 0 when done, 2 for a refusal or a wrong argument, 130 when interrupted.
+        Always: 0 when done, 2 for a refusal, a wrong argument or a file that cannot be read or
+        written, 130 when interrupted, 1 for an error of activome's own.
     """
+    before, separator, after = _split(sys.argv[1:])
+    is_debug = _DEBUG in before
+    arguments = [argument for argument in before if argument != _DEBUG] + separator + after
     try:
-        app(standalone_mode=True)
-    except ActivomeError as error:
-        typer.echo(f"activome: {error}", err=True)
+        app(arguments, standalone_mode=True)
+    except (ActivomeError, OSError, MemoryError) as error:
+        if is_debug:
+            raise
+        typer.echo(f"activome: {error or type(error).__name__}", err=True)
         raise SystemExit(2) from None
+    except Exception as error:
+        if is_debug:
+            raise
+        typer.echo(
+            f"activome: an error of its own, {type(error).__name__}: {error}. Please report it, "
+            f"with what the same command prints with {_DEBUG}.",
+            err=True,
+        )
+        raise SystemExit(1) from None
 
 
-if __name__ == "__main__":
-    main()
+def _split(arguments: list[str]) -> tuple[list[str], list[str], list[str]]:
+    """Part the arguments at ``--``, behind which everything is a name."""
+    if "--" not in arguments:
+        return arguments, [], []
+    place = arguments.index("--")
+    return arguments[:place], ["--"], arguments[place + 1 :]
