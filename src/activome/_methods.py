@@ -150,4 +150,6 @@ METHODS: tuple[Method, ...] = (
     Method("Projection", "activome.networks.spiking.projections", "other"),
     Method("SimulationResult", "activome.networks.spiking.simulate", "other"),
     Method("simulate", "activome.networks.spiking.simulate", "function"),
+    Method("CAMOperation", "activome.networks.cam_operation", "other"),
+    Method("HippocampalCAM", "activome.networks.hippocampal_cam", "other"),
 )

@@ -1,5 +1,7 @@
 # One line per public name; the room loads each on first use.
 from . import spiking as spiking
+from .cam_operation import CAMOperation as CAMOperation
+from .hippocampal_cam import HippocampalCAM as HippocampalCAM
 from .small import SmallCNN as SmallCNN
 from .training import TrainConfig as TrainConfig
 from .training import Trainer as Trainer
