@@ -109,4 +109,19 @@ METHODS: tuple[Method, ...] = (
     Method("factor_match_score", "activome.patterns.tensor_rank", "function"),
     Method("WeightedBlockModel", "activome.graphs.blockmodel", "other"),
     Method("description_length", "activome.graphs.blockmodel", "function"),
+    Method(
+        "HMMGLM",
+        "activome.patterns.hmm_glm",
+        "sequence",
+        {
+            "prior": "gaussian",
+            "link": "softplus",
+            "n_init": 1,
+            "max_iter": 3,
+            "m_steps": 5,
+            "random_state": 0,
+        },
+        {"unit_permutation": "the random start belongs to places, so optima may differ"},
+        data={"values": "count"},
+    ),
 )

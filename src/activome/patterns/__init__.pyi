@@ -16,3 +16,4 @@ from .tensor import NonnegativeCP as NonnegativeCP
 from .tensor_rank import RankResult as RankResult
 from .tensor_rank import choose_rank as choose_rank
 from .tensor_rank import factor_match_score as factor_match_score
+from .hmm_glm import HMMGLM as HMMGLM
