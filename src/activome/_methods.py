@@ -124,4 +124,5 @@ METHODS: tuple[Method, ...] = (
         {"unit_permutation": "the random start belongs to places, so optima may differ"},
         data={"values": "count"},
     ),
+    Method("choose_n_states", "activome.patterns.n_states", "function"),
 )
