@@ -152,4 +152,20 @@ METHODS: tuple[Method, ...] = (
     Method("simulate", "activome.networks.spiking.simulate", "function"),
     Method("CAMOperation", "activome.networks.cam_operation", "other"),
     Method("HippocampalCAM", "activome.networks.hippocampal_cam", "other"),
+    Method(
+        "HMMGLM",
+        "activome.patterns.hmm_glm",
+        "sequence",
+        {
+            "prior": "gaussian",
+            "link": "softplus",
+            "n_init": 1,
+            "max_iter": 3,
+            "m_steps": 5,
+            "random_state": 0,
+        },
+        {"unit_permutation": "the random start belongs to places, so optima may differ"},
+        data={"values": "count"},
+    ),
+    Method("choose_n_states", "activome.patterns.n_states", "function"),
 )

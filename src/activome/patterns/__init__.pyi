@@ -16,3 +16,6 @@ from .tensor import NonnegativeCP as NonnegativeCP
 from .tensor_rank import RankResult as RankResult
 from .tensor_rank import choose_rank as choose_rank
 from .tensor_rank import factor_match_score as factor_match_score
+from .hmm_glm import HMMGLM as HMMGLM
+from .n_states import StatesResult as StatesResult
+from .n_states import choose_n_states as choose_n_states
