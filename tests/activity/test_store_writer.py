@@ -37,6 +37,27 @@ def test_blocks_join_to_one_store(dim: str, sizes: list[int], chunk_bytes: int) 
     assert files_of("blocks.zarr") == files_of("once.zarr")
 
 
+@pytest.mark.parametrize("empty", [np.zeros((), np.uint8), np.array(np.nan, np.float32)])
+def test_chunks_of_nothing_are_written_after_growth_and_resumption(
+    empty: np.ndarray[Any, Any],
+) -> None:
+    """They are values like others: a chunk that is missing would be refused as a fault."""
+    activity = make(np.full((80, 4), empty), sampling_rate=1.0)
+    options: dict[str, Any] = {"chunk_bytes": 4 * empty.dtype.itemsize}
+    with StoreWriter("once.zarr", activity, length=80, **options) as writer:
+        writer.append(activity)
+    # Room is made for 16 chunks at first, and doubled when they are full.
+    with StoreWriter("grown.zarr", activity, **options) as writer:
+        for start in range(0, 80, 10):
+            writer.append(activity[start : start + 10])
+    for part in (activity[:30], activity[30:]):
+        with StoreWriter("resumed.zarr", activity, resume=True, **options) as writer:
+            writer.append(part)
+    for path in ("once.zarr", "grown.zarr", "resumed.zarr"):
+        xr.testing.assert_identical(opened(path).load(), activity)
+    assert files_of("grown.zarr") == files_of("resumed.zarr")
+
+
 def test_lazy_blocks_and_a_known_length() -> None:
     activity = recording(n_trials=40)
     with StoreWriter("a.zarr", activity, length=40, chunk_bytes=200) as writer:

@@ -110,7 +110,9 @@ def create_array(
 def open_array(folder: Path, name: str, *, mode: str = "r") -> Any:
     """Open a Zarr array of a store."""
     store = LocalStore(folder, read_only=mode == "r")
-    return zarr.open_array(store, path=name, mode=mode, config={"write_empty_chunks": True})
+    array = zarr.open_array(store, path=name, mode=mode)
+    # Not as an option of open_array, which takes it and does not use it for an array that is there.
+    return array.with_config({"write_empty_chunks": True})
 
 
 def chunk_files(shape: Sequence[int], chunks: Sequence[int]) -> Iterator[tuple[int, ...]]:
