@@ -13,6 +13,7 @@ from damage import bold, sound
 
 from activome.activity.events import Events
 from activome.activity.readers import load, read_nifti, save
+from activome.activity.schema import make
 from activome.errors import ActivityWarning, ParameterError, ReadError
 
 
@@ -69,6 +70,44 @@ def test_images_go_there_and_back(tmp_path: Path) -> None:
     np.testing.assert_allclose(back.values, data.values, rtol=1e-12)
     np.testing.assert_array_equal(back["unit"].values, data["unit"].values)
     np.testing.assert_allclose(back["time"].values, data["time"].values)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.download"])
+def test_nifti_2_in_both_byte_orders(order: str, name: str, tmp_path: Path) -> None:
+    values = np.random.default_rng(3).integers(-500, 500, (4, 5, 3, 7)).astype(np.int16)
+    header = nibabel.Nifti2Header(endianness=order)
+    image = nibabel.Nifti2Image(values, np.diag([2.0, 2.0, 3.0, 1.0]), header=header)
+    image.header.set_slope_inter(0.5, 3.0)
+    image.header.set_xyzt_units("mm", "msec")
+    image.header.set_zooms((2.0, 2.0, 3.0, 1500.0))
+    plain = tmp_path / (name if name.endswith("gz") else "a.nii")
+    nibabel.save(image, plain)
+    plain.rename(tmp_path / name)
+    data = load(tmp_path / name)
+    assert not isinstance(data, Events)
+    np.testing.assert_array_equal(data.values, (values * 0.5 + 3.0).reshape(-1, 7).T)
+    assert data["unit"].values[-1] == "3,4,2"
+    assert [data[axis].values[-1] for axis in "xyz"] == [6.0, 8.0, 6.0]
+    np.testing.assert_allclose(data["time"].values, 1.5 * np.arange(7))
+    lazy = read_nifti(tmp_path / name, lazy=True)
+    np.testing.assert_array_equal(lazy.values, data.values)
+
+
+def test_more_volumes_than_nifti_1_counts(tmp_path: Path) -> None:
+    data = bold().isel(unit=slice(0, 1), time=[0])
+    rate = float(data.attrs["sampling_rate"])
+    long = make(
+        np.arange(40_000.0)[:, None], sampling_rate=rate, unit=data["unit"].values, kind="bold",
+        coords={axis: ("unit", data[axis].values) for axis in "ijk"},
+    ).assign_attrs(affine=data.attrs["affine"], image_shape=[3, 4, 2])  # fmt: skip
+    save(long, tmp_path / "long.nii")
+    assert isinstance(nibabel.load(tmp_path / "long.nii"), nibabel.Nifti2Image)
+    mask = np.zeros((3, 4, 2))
+    mask[0, 0, 0] = 1
+    back = read_nifti(tmp_path / "long.nii", mask=mask)
+    np.testing.assert_array_equal(back.values, long.values)
+    assert back["time"].values[-1] == 39_999 / rate
 
 
 def test_image_refusals(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import os
 import stat
@@ -97,7 +98,7 @@ def reading(path: Path, form: str, *, owner: str, cure: str = "") -> Iterator[No
         If it runs out of memory.
     """
     cure = cure or "The file is damaged or is written in another way; copy or export it again."
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, _without_log("mne"):
         warnings.simplefilter("always")
         try:
             yield
@@ -114,6 +115,21 @@ def reading(path: Path, form: str, *, owner: str, cure: str = "") -> Iterator[No
                 f"{owner}: {str(path)!r} is no sound {form} file: {_text(error)}. {cure}"
             ) from error
     _pass_on(caught, path, owner)
+
+
+@contextmanager
+def _without_log(name: str) -> Iterator[None]:
+    """Keep a library from printing what it also warns of."""
+
+    def drop(record: logging.LogRecord) -> bool:
+        return False
+
+    logger = logging.getLogger(name)
+    logger.addFilter(drop)
+    try:
+        yield
+    finally:
+        logger.removeFilter(drop)
 
 
 def _text(error: BaseException) -> str:

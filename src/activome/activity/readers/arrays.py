@@ -92,6 +92,15 @@ def read_arrays(
         If the arrays pass ``memory_limit``.
     ParameterError
         If ``what`` is not in the file.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/a.npz", rates=np.ones((40, 2)), fs=20.0, channels=["a", "b"])
+    ...     rates = read_arrays(f"{folder}/a.npz", kind="rate", units="Hz")
+    >>> rates.shape, rates.unit.values.tolist(), rates.attrs["sampling_rate"]
+    ((40, 2), ['a', 'b'], 20.0)
     """
     owner = "read_arrays"
     file = check_file(path, owner=owner)
@@ -298,6 +307,16 @@ def write_arrays(data: Activity | Events, path: str | os.PathLike[str]) -> None:
     ------
     ActivityError
         If a label is neither number nor text.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from activome.activity.events import Events
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_arrays(Events([10, 25], [0, 1]), f"{folder}/a.npz")
+    ...     back = read_arrays(f"{folder}/a.npz")
+    >>> back.t.tolist(), back.unit.tolist()
+    ([10, 25], [0, 1])
     """
     owner = "write_arrays"
     if isinstance(data, Events):

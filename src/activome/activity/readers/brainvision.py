@@ -117,6 +117,21 @@ def read_brainvision(
         If the values pass ``memory_limit``.
     MissingExtraError
         If mne is not installed.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from activome.activity.schema import make
+    >>> mark = np.where(np.arange(200) == 50, "tone", "")
+    >>> recording = make(
+    ...     np.zeros((200, 1)), sampling_rate=100.0, unit=["Cz"], units="V", kind="voltage",
+    ...     coords={"event": ("time", mark)},
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_brainvision(recording, f"{folder}/a.vhdr")
+    ...     back = read_brainvision(f"{folder}/a.vhdr")
+    >>> back.time.values[back.event.values != ""].tolist()
+    [0.5]
     """
     owner = "read_brainvision"
     file = check_file(path, owner=owner)
@@ -147,6 +162,18 @@ def write_brainvision(activity: Activity, path: str | os.PathLike[str]) -> None:
     ------
     ActivityError
         If it has trials, or ``path`` does not end in .vhdr.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from activome.activity.schema import make
+    >>> wave = 1e-5 * np.sin(np.arange(200.0) / 5)[:, None] * [1, 2]
+    >>> recording = make(wave, sampling_rate=100.0, unit=["Cz", "Pz"], kind="voltage", units="V")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_brainvision(recording, f"{folder}/a.vhdr")
+    ...     back = read_brainvision(f"{folder}/a.vhdr")
+    >>> back.unit.values.tolist(), bool(abs(back.values - wave).max() < 1e-11)
+    (['Cz', 'Pz'], True)
     """
     owner = "write_brainvision"
     target = Path(path)

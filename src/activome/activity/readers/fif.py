@@ -18,7 +18,7 @@ from activome.activity.readers.mne_raw import (
 )
 from activome.activity.readers.mne_writing import to_mne
 from activome.activity.schema import Activity
-from activome.errors import ParameterError
+from activome.errors import ParameterError, ReadError
 
 __all__ = ["open_raw", "read_fif", "write_fif"]
 
@@ -41,8 +41,18 @@ def open_raw(path: Path, *, owner: str) -> Iterator[Any]:
     -------
     context manager of mne.io.BaseRaw
         The opened recording, not preloaded.
+
+    Raises
+    ------
+    ReadError
+        If the file holds epochs.
     """
     mne = load_mne(owner)
+    if _holds_epochs(path, owner):
+        raise ReadError(
+            f"{owner}: {str(path)!r} holds epochs, no continuous recording. Their events are the "
+            "label 'event' of what read_fif gives."
+        )
     with alias_with_suffix(path, _suffix(path)) as alias, warnings.catch_warnings():
         # MNE wants names that end in raw.fif; the content, not the name, decides here.
         warnings.filterwarnings("ignore", message="This filename .* does not conform")
@@ -98,6 +108,20 @@ def read_fif(
         If the values pass ``memory_limit``.
     MissingExtraError
         If mne is not installed.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from activome.activity.schema import make
+    >>> epochs = make(
+    ...     np.ones((3, 50, 2)), sampling_rate=100.0, start=-0.1, units="uV", kind="voltage",
+    ...     coords={"event": ("trial", ["go", "stop", "go"])},
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_fif(epochs, f"{folder}/a.fif")
+    ...     back = read_fif(f"{folder}/a.fif")
+    >>> back.shape, back.event.values.tolist(), back.attrs["units"]
+    ((3, 50, 2), ['go', 'stop', 'go'], 'V')
     """
     owner = "read_fif"
     file = check_file(path, owner=owner)
@@ -112,10 +136,8 @@ def read_fif(
             with alias_with_suffix(file, _suffix(file)) as alias, warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="This filename .* does not conform")
                 epochs = mne.read_epochs(alias, preload=False, verbose="warning")
-                if channels is not None:
-                    epochs = epochs.pick(channels)
                 return epochs_to_activity(
-                    epochs.load_data(), file, "FIF", owner=owner, memory_limit=memory_limit
+                    epochs, file, "FIF", owner=owner, channels=channels, memory_limit=memory_limit
                 )
         with open_raw(file, owner=owner) as raw:
             return raw_to_activity(
@@ -133,6 +155,18 @@ def write_fif(activity: Activity, path: str | os.PathLike[str]) -> None:
         Over (time, unit) or (trial, time, unit), in V, mV, uV, nV, T or T/m, regularly sampled.
     path : path-like
         Where to write; replaced whole.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from activome.activity.schema import make
+    >>> wave = 1e-5 * np.sin(np.arange(200.0) / 5)[:, None] * [1, 2]
+    >>> recording = make(wave, sampling_rate=100.0, unit=["Cz", "Pz"], kind="voltage", units="V")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_fif(recording, f"{folder}/a.fif")
+    ...     back = read_fif(f"{folder}/a.fif")
+    >>> back.unit.values.tolist(), bool(abs(back.values - wave).max() < 1e-15)
+    (['Cz', 'Pz'], True)
     """
     owner = "write_fif"
     recording = to_mne(activity, owner=owner)

@@ -86,6 +86,16 @@ def sniff(path: str | os.PathLike[str]) -> str:
     ReadError
         If there is no such file, or its content is of no known format; the message says what was
         seen.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder) / "download"
+    ...     with file.open("wb") as stream:
+    ...         np.save(stream, np.zeros((3, 2)))
+    ...     sniff(file)
+    'npy'
     """
     owner = "sniff"
     place = Path(path).expanduser()

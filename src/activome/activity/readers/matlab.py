@@ -97,6 +97,16 @@ def read_matlab(
         If the variables pass ``memory_limit``.
     MissingExtraError
         If h5py is not installed and the file is of version 7.3.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, scipy.io
+    >>> counts, speed = np.arange(12).reshape(2, 6), np.linspace(0, 1.25, 6)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     scipy.io.savemat(f"{folder}/a.mat", {"spikes": counts, "speed": speed})
+    ...     found = read_matlab(f"{folder}/a.mat", sampling_rate=20.0)
+    >>> found.shape, found.attrs["kind"], found.speed.values.tolist()
+    ((6, 2), 'spikes', [0.0, 0.25, 0.5, 0.75, 1.0, 1.25])
     """
     owner = "read_matlab"
     check_choice(orientation, _ORIENTATIONS, name="orientation", owner=owner)

@@ -246,20 +246,28 @@ def _event_labels(raw: Any, path: Path, owner: str) -> np.ndarray[Any, Any] | No
 
 
 def epochs_to_activity(
-    epochs: Any, path: Path, form: str, *, owner: str, memory_limit: float | None = None
+    epochs: Any,
+    path: Path,
+    form: str,
+    *,
+    owner: str,
+    channels: str | Sequence[str] | None = None,
+    memory_limit: float | None = None,
 ) -> Activity:
     """Return MNE Epochs as an Activity of (trial, time, unit), with ``event`` on trial.
 
     Parameters
     ----------
     epochs : mne.BaseEpochs
-        The epochs.
+        The epochs; loaded here, when they fit.
     path : Path
         Their file.
     form : str
         Name of the format.
     owner : str
         Who reads, for messages.
+    channels : str or sequence of str, optional
+        A channel type, or names of channels; by default all but triggers.
     memory_limit : float, optional
         Bytes that may be allocated.
 
@@ -272,16 +280,16 @@ def epochs_to_activity(
     ------
     ReadError
         If there are no epochs.
+    ParameterError
+        If a channel is unknown.
     """
     rate = check_rate(epochs.info["sfreq"], path, owner=owner)
-    n_trials, n_units, n_times = len(epochs), len(epochs.ch_names), len(epochs.times)
-    if not n_trials:
+    need = 16.0 * len(epochs.events) * len(epochs.ch_names) * len(epochs.times)
+    cure = "Raise memory_limit, or save fewer epochs a file."
+    fits_memory(need, path, owner=owner, limit=memory_limit, cure=cure)
+    if not len(epochs.load_data()):
         raise ReadError(f"{owner}: {str(path)!r} holds no epochs. Export it again.")
-    fits_memory(
-        16.0 * n_trials * n_units * n_times, path, owner=owner, limit=memory_limit,
-        cure="Raise memory_limit, or save fewer epochs a file.",
-    )  # fmt: skip
-    picks = list(range(n_units))
+    picks = _picks(epochs, channels, path, owner)
     coords, kind, physical = _channel_labels(epochs.info, picks, None)
     names = {code: name for name, code in epochs.event_id.items()}
     coords["event"] = ("trial", np.array([names[code] for code in epochs.events[:, 2]]))
@@ -295,9 +303,9 @@ def epochs_to_activity(
                 column if column.dtype.kind in "biuf" else column.astype(str),
             )
     return make(
-        np.ascontiguousarray(epochs.get_data(copy=False).transpose(0, 2, 1)),
+        np.ascontiguousarray(epochs.get_data(picks=picks, copy=False).transpose(0, 2, 1)),
         time=epochs.times,
-        unit=unique_names(epochs.ch_names, path, owner=owner),
+        unit=unique_names([epochs.ch_names[i] for i in picks], path, owner=owner),
         coords=coords,
         kind=kind,
         units=physical,
@@ -325,7 +333,22 @@ def read_annotations(path: str | os.PathLike[str]) -> pd.DataFrame:
     Raises
     ------
     ReadError
-        If the file is damaged or of another format.
+        If the file is damaged or of another format, or holds epochs: their events are labels.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from activome.activity.readers.edf import write_edf
+    >>> from activome.activity.schema import make
+    >>> mark = np.where(np.arange(200) % 80 == 40, "tone", "")
+    >>> wave = np.sin(np.arange(200.0))[:, None]
+    >>> coords = {"event": ("time", mark)}
+    >>> recording = make(wave, sampling_rate=100.0, units="uV", kind="voltage", coords=coords)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_edf(recording, f"{folder}/a.edf")
+    ...     table = read_annotations(f"{folder}/a.edf")
+    >>> table.onset.tolist(), table.label.tolist()
+    ([0.4, 1.2], ['tone', 'tone'])
     """
     from activome.activity.readers.loading import sniff
 

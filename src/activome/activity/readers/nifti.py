@@ -88,6 +88,20 @@ def read_nifti(
         If the time courses pass ``memory_limit``.
     MissingExtraError
         If nibabel is not installed.
+
+    Examples
+    --------
+    >>> import tempfile, nibabel, numpy as np
+    >>> image = nibabel.Nifti1Image(np.arange(48.0).reshape(2, 2, 3, 4), np.eye(4))
+    >>> image.header.set_xyzt_units("mm", "sec")
+    >>> image.header.set_zooms((1, 1, 1, 2.0))
+    >>> atlas = np.ones((2, 2, 3), dtype=int)
+    >>> atlas[1] = 2
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     nibabel.save(image, f"{folder}/a.nii")
+    ...     regions = read_nifti(f"{folder}/a.nii", atlas=atlas, labels=["left", "right"])
+    >>> regions.unit.values.tolist(), regions.values[0].tolist(), regions.time.values.tolist()
+    (['left', 'right'], [10.0, 34.0], [0.0, 2.0, 4.0, 6.0])
     """
     owner = "read_nifti"
     file = check_file(path, owner=owner)
@@ -325,6 +339,8 @@ def _region_names(numbers: Array, labels: Any, owner: str) -> Array:
 def write_nifti(activity: Activity, path: str | os.PathLike[str]) -> None:
     """Write voxel time courses back to a 4-D NIfTI image; voxels outside the mask are 0.
 
+    NIfTI-1, or NIfTI-2 where an axis is longer than the 32,767 that the former can count.
+
     Parameters
     ----------
     activity : xarray.DataArray
@@ -339,6 +355,19 @@ def write_nifti(activity: Activity, path: str | os.PathLike[str]) -> None:
         If it does not say where its voxels lie, or has no regular clock.
     MissingExtraError
         If nibabel is not installed.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from activome.activity.schema import make
+    >>> place = {"i": ("unit", [0, 1]), "j": ("unit", [1, 1]), "k": ("unit", [0, 2])}
+    >>> bold = make(np.ones((4, 2)), sampling_rate=0.5, kind="bold", coords=place)
+    >>> bold = bold.assign_attrs(affine=np.eye(4).ravel().tolist(), image_shape=[2, 2, 3])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_nifti(bold, f"{folder}/a.nii.gz")
+    ...     back = read_nifti(f"{folder}/a.nii.gz")
+    >>> back.shape, back.unit.values[back.values[0] == 1].tolist()
+    ((4, 12), ['0,1,0', '1,1,2'])
     """
     owner = "write_nifti"
     nibabel = require("nibabel", extra="fmri", owner=owner)
@@ -356,7 +385,9 @@ def write_nifti(activity: Activity, path: str | os.PathLike[str]) -> None:
     i, j, k = (activity[axis].values.astype(np.int64) for axis in "ijk")
     volume[i, j, k] = activity.values.T
     affine = np.asarray(activity.attrs["affine"], dtype=np.float64).reshape(4, 4)
-    image = nibabel.Nifti1Image(volume, affine)
+    # NIfTI-1 counts in 16 bits.
+    form = nibabel.Nifti1Image if max(volume.shape) < 1 << 15 else nibabel.Nifti2Image
+    image = form(volume, affine)
     image.header.set_xyzt_units("mm", "sec")
     image.header.set_zooms((*image.header.get_zooms()[:3], 1.0 / float(rate)))
     with atomic_path(path) as temporary:

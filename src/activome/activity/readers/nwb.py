@@ -97,6 +97,18 @@ def read_nwb(
         If the values pass ``memory_limit``.
     MissingExtraError
         If pynwb is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from activome.activity.events import Events
+    >>> from activome.activity.readers.nwb_writing import write_nwb
+    >>> spikes = Events.from_unit_times([[0.1, 0.4], [0.2]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_nwb(spikes, f"{folder}/a.nwb")
+    ...     back = read_nwb(f"{folder}/a.nwb")
+    >>> back.time.tolist(), back.unit.tolist()
+    ([0.1, 0.2, 0.4], [0, 1, 0])
     """
     owner = "read_nwb"
     file = check_file(path, owner=owner)
@@ -144,6 +156,21 @@ def read_trials(path: str | os.PathLike[str]) -> pd.DataFrame:
         If the file is missing, damaged, or holds no trials.
     MissingExtraError
         If pynwb is not installed.
+
+    Examples
+    --------
+    >>> import datetime, tempfile, pynwb
+    >>> day = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
+    >>> session = pynwb.NWBFile("a session", "id", day)
+    >>> session.add_trial_column("side", "of the stimulus")
+    >>> session.add_trial(start_time=0.5, stop_time=1.0, side="left")
+    >>> session.add_trial(start_time=2.0, stop_time=2.5, side="right")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with pynwb.NWBHDF5IO(f"{folder}/a.nwb", "w") as file:
+    ...         file.write(session)
+    ...     table = read_trials(f"{folder}/a.nwb")
+    >>> table.start_time.tolist(), table.side.tolist()
+    ([0.5, 2.0], ['left', 'right'])
     """
     owner = "read_trials"
     file = check_file(path, owner=owner)

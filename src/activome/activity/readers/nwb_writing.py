@@ -56,6 +56,19 @@ def write_nwb(
         If the data have trials or pixels, which NWB has no table for, or no regular labels.
     MissingExtraError
         If pynwb is not installed.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from activome.activity.readers.nwb import read_nwb
+    >>> from activome.activity.schema import make
+    >>> labels = {"unit": ["a", "b"], "kind": "voltage", "units": "V"}
+    >>> field = make(np.ones((5, 2)), sampling_rate=10.0, **labels)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_nwb(field, f"{folder}/a.nwb")
+    ...     back = read_nwb(f"{folder}/a.nwb")
+    >>> back.dims, back.unit.values.tolist(), back.attrs["units"]
+    (('time', 'unit'), ['a', 'b'], 'V')
     """
     owner = "write_nwb"
     pynwb = require("pynwb", extra="spikes", owner=owner)

@@ -135,6 +135,17 @@ def read_prophesee(
     -----
     The words are decoded by array operations, about 60 bytes of memory a word. Events before the
     first time stamp of the stream are left out with a warning.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from activome.activity.events import Events
+    >>> events = Events([0, 40, 90], [1, 2, 5], x=[1, 2, 1], y=[0, 0, 1], p=[1, 0, 1], shape=(2, 4))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_prophesee(events, f"{folder}/a.raw")
+    ...     back = read_prophesee(f"{folder}/a.raw")
+    >>> back.t.tolist(), back.x.tolist(), back.p.tolist()
+    ([0, 40, 90], [1, 2, 1], [1, 0, 1])
     """
     owner = "read_prophesee"
     file = check_file(path, owner=owner)
@@ -233,6 +244,17 @@ def write_prophesee(events: Events, path: str | os.PathLike[str]) -> None:
         If the events are empty, have no pixels, or have trials or negative times.
     MissingExtraError
         If expelliarmus is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from activome.activity.events import Events
+    >>> events = Events([0, 40, 90], [1, 2, 5], x=[1, 2, 1], y=[0, 0, 1], p=[1, 0, 1], shape=(2, 4))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_prophesee(events, f"{folder}/a.dat")
+    ...     back = read_prophesee(f"{folder}/a.dat")
+    >>> back.t.tolist(), back.x.tolist(), back.p.tolist()
+    ([0, 40, 90], [1, 2, 1], [1, 0, 1])
     """
     owner = "write_prophesee"
     library = require("expelliarmus", extra="events", owner=owner)

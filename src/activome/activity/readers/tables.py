@@ -85,6 +85,16 @@ def read_table(
         If the table passes ``memory_limit``.
     MissingExtraError
         If pyarrow is not installed and the file is Parquet.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder) / "spikes.csv"
+    ...     _ = file.write_text("time,unit\\n0.10,a\\n0.12,b\\n0.30,a\\n")
+    ...     spikes = read_table(file)
+    >>> spikes.time.tolist(), spikes.unit_table.index.tolist()
+    ([0.1, 0.12, 0.3], ['a', 'b'])
     """
     owner = "read_table"
     check_choice(layout, _LAYOUTS, name="layout", owner=owner)

@@ -38,6 +38,17 @@ def write_table(data: Activity | Events, path: str | os.PathLike[str]) -> None:
     ------
     ActivityError
         If a label is neither number nor text, or the activity has no time.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, numpy as np
+    >>> from activome.activity.schema import make
+    >>> rates = make(np.eye(2), sampling_rate=10.0, unit=["a", "b"], kind="rate", units="Hz")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder) / "rates.csv"
+    ...     write_table(rates, file)
+    ...     file.read_text().split()
+    ['time,a,b', '0.0,1.0,0.0', '0.1,0.0,1.0']
     """
     owner = "write_table"
     target = Path(path)

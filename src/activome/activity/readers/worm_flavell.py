@@ -80,6 +80,17 @@ def read_worm_flavell(
        system at whole-brain scale", 2023.
     .. [2] A. A. Atanas et al., "Brain-wide representations of behavior spanning multiple timescales
        and states in C. elegans", 2023.
+
+    Examples
+    --------
+    >>> import tempfile, h5py, numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with h5py.File(f"{folder}/2022-07-26-31-data.h5", "w") as store:
+    ...         store["gcamp/trace_array"] = np.ones((100, 2))
+    ...         store["timing/timestamp_confocal"] = np.arange(100) * 0.6
+    ...     animal = read_worm_flavell(f"{folder}/2022-07-26-31-data.h5", {2: "AVAL"})
+    >>> animal.worm, animal.traces.shape, list(animal.labels)
+    ('2022-07-26-31', (100, 2), [None, 'AVAL'])
     """
     file = check_file(path, owner=_OWNER)
     h5py = require("h5py", extra="worm", owner=_OWNER)

@@ -78,6 +78,21 @@ def read_worm_table(path: str | os.PathLike[str]) -> list[xr.Dataset]:
     ----------
     .. [1] Q. Simeon, A. Kashyap, K. P. Kording and E. S. Boyden, "Homogenized C. elegans neural
        activity and connectivity data", 2024.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from activome.activity.worm import homogenize
+    >>> time = np.arange(700) * 0.5
+    >>> traces = np.column_stack([np.sin(0.3 * time), np.cos(0.3 * time)])
+    >>> worms = homogenize(
+    ...     [{"time": time, "traces": traces, "labels": ["AVAL", "VB02"], "source": "here"}]
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     worms.to_parquet(f"{folder}/worms.parquet")
+    ...     back = read_worm_table(f"{folder}/worms.parquet")
+    >>> len(back), bool((back[0].observed == worms[0].observed).all())
+    (1, True)
     """
     file = check_file(path, owner=_OWNER)
     parquet = require("pyarrow.parquet", extra="tables", owner=_OWNER)
