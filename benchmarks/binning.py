@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +34,10 @@ def count_pynapple(group: Any) -> Any:
 
 def elephant_trains(events: Events) -> Any:
     """Hand the events to elephant's spike trains."""
+    from elephant.utils import logger
+
+    # It writes a line for each spike train with a spike on the edge of a bin.
+    logger.setLevel(logging.ERROR)
     return events.to_neo().segments[0].spiketrains
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Case", "Measured", "Peer", "Roof", "main", "measure_roof", "run_cases"]
+__all__ = ["Case", "Measured", "Peer", "Roof", "main", "measure_roof", "peak_bytes", "run_cases"]
 
 _MARK = "RESULT "
 _PAIRS = {"smoke": 3, "full": 7}
@@ -77,6 +77,8 @@ class Case:
     bytes_moved, flops : callable, optional
         Take a size and give the least bytes that must be moved, or the arithmetic that must be
         done: the floor, against which the share of the roof is stated.
+    roof : callable, optional
+        Measures the roof of ``bytes_moved`` in bytes per second, by default the copy rate.
     dtype : str
         "float32" or "float64": which arithmetic roof applies.
     aim : str
@@ -92,6 +94,7 @@ class Case:
     peers: Sequence[Peer] = ()
     bytes_moved: Callable[[float], float] | None = None
     flops: Callable[[float], float] | None = None
+    roof: Callable[[], float] | None = None
     dtype: str = "float64"
     aim: str = ""
     smoke: Sequence[float] | None = None
@@ -132,6 +135,8 @@ class Measured:
         Peak memory of the process in bytes.
     share : float or None
         Share of the roof.
+    rate : float or None
+        Bytes moved per second, where these are the floor.
     exponent : float or None
         Growth with the size.
     peers : dict
@@ -147,6 +152,7 @@ class Measured:
     ours_cpu: float
     peak: int
     share: float | None
+    rate: float | None
     exponent: float | None
     peers: dict[str, dict[str, Any]] = field(default_factory=dict)
     aim: str = ""
@@ -219,8 +225,26 @@ def _share(case: Case, size: float, seconds: float, roof: Roof) -> float | None:
         rate = roof.gemm32 if case.dtype == "float32" else roof.gemm64
         return case.flops(size) / seconds / rate
     if case.bytes_moved is not None:
-        return case.bytes_moved(size) / seconds / roof.copy
+        rate = roof.copy if case.roof is None else case.roof()
+        return case.bytes_moved(size) / seconds / rate
     return None
+
+
+def peak_bytes() -> int:
+    """Tell the most memory that this process has held.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    # Where there is one, the mark of this program: that of getrusage is inherited from its parent.
+    status = Path("/proc/self/status")
+    if status.is_file():
+        lines = status.read_text(encoding="utf-8").splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def run_cases(cases: Sequence[Case], size: str, roof: Roof) -> list[Measured]:
@@ -263,8 +287,9 @@ def run_cases(cases: Sequence[Case], size: str, roof: Roof) -> list[Measured]:
             size=sizes[-1],
             ours=times[-1],
             ours_cpu=cpu[-1],
-            peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            peak=peak_bytes(),
             share=_share(case, sizes[-1], times[-1], roof),
+            rate=None if case.bytes_moved is None else case.bytes_moved(sizes[-1]) / times[-1],
             exponent=exponent,
             aim=case.aim,
         )
@@ -281,6 +306,7 @@ def _print_table(name: str, roof: Roof, results: Sequence[Measured], threads: in
     )
     for r in results:
         share = "" if r.share is None else f", {100 * r.share:.0f} % of the roof"
+        share = share if r.rate is None else f", {r.rate / 1e6:.0f} MB/s{share}"
         growth = "" if r.exponent is None else f", grows as n^{r.exponent:.2f}"
         print(
             f"  {r.case} (n = {r.size:g}): {1e3 * r.ours:.2f} ms wall, {1e3 * r.ours_cpu:.2f} ms "
