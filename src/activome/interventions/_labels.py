@@ -13,7 +13,7 @@ from activome.errors import ParameterError
 from activome.interventions._recorder import Piece, Recording
 from activome.interventions.sites import Site
 
-__all__ = ["activity_of", "merge_rows"]
+__all__ = ["activity_of", "merge_rows", "token_strings", "with_tokens"]
 
 Array = np.ndarray[Any, Any]
 
@@ -32,6 +32,9 @@ def activity_of(recording: Recording, sites: list[Site], source: str = "record")
         for key, values in labels.items():
             columns.setdefault(key, []).extend(values)
     _require_alike(blocks, sites)
+    if len({site.name for site in sites}) > 1:
+        widths = [block.shape[-1] for block in blocks]
+        columns["site"] = np.repeat([site.name for site in sites], widths).tolist()
     joined: Array = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=-1)
     coords = {key: ("unit", found) for key, found in columns.items() if len(found) == len(names)}
     dims = ("trial", "time", "unit") if joined.ndim == 3 else ("trial", "unit")
@@ -154,3 +157,26 @@ def _unit_labels(piece: Piece, site: Site) -> dict[str, list[Any]]:
     elif site.path:
         labels["module"] = [site.path] * n
     return labels
+
+
+def with_tokens(part: Activity, batch: Any, tokenizer: Any) -> Activity:
+    """Label positions by token, where the positions are those of the input."""
+    ids = batch.ids
+    if ids is None or "time" not in part.dims or part.sizes["trial"] != len(ids):
+        return part
+    columns = part["time"].values.astype(int)
+    if columns.max() >= ids.shape[1]:
+        return part
+    chosen = ids.detach().cpu().numpy()[:, columns]
+    part = part.assign_coords(token_id=(("trial", "time"), chosen))
+    if tokenizer is None:
+        return part
+    return part.assign_coords(token=(("trial", "time"), token_strings(chosen, tokenizer)))
+
+
+def token_strings(ids: np.ndarray[Any, Any], tokenizer: Any) -> np.ndarray[Any, Any]:
+    """Return the text of each token id."""
+    lookup = getattr(tokenizer, "convert_ids_to_tokens", None) or tokenizer.id_to_token
+    known, places = np.unique(ids, return_inverse=True)
+    texts = np.array([str(lookup(int(i))) for i in known], dtype=str)
+    return np.asarray(texts[places.reshape(ids.shape)])

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from activome._checks import check_memory, nearest_names
+from activome._checks import check_choice, check_memory, nearest_names
 from activome.errors import ParameterError
 from activome.interventions._hooks import Actor, Context
 from activome.interventions.selectors import Sel, position_mask
 from activome.interventions.sites import Site
 
-__all__ = ["REDUCTIONS", "Piece", "Recording", "recorders"]
+__all__ = ["REDUCTIONS", "Piece", "Recording", "recorders", "torch_dtype"]
 
 # A reduction takes the view (n_samples, n_positions, ...) and a boolean (n_samples, n_positions).
 REDUCTIONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -254,3 +254,11 @@ def _converted(value: Any, dtype: Any, context: Context) -> Any:
             'cannot. Use dtype="float32".'
         )
     return result
+
+
+def torch_dtype(dtype: str | torch.dtype | None) -> Any:
+    """Return the torch type of a name."""
+    if dtype is None or isinstance(dtype, torch.dtype):
+        return dtype
+    known = {"float16", "bfloat16", "float32", "float64"}
+    return getattr(torch, check_choice(dtype, sorted(known), name="dtype", owner="record"))
