@@ -247,12 +247,21 @@ def _reduced(view: Any, axes: list[str], keep: Any, reduce: Any, context: Contex
 
 
 def _converted(value: Any, dtype: Any, context: Context) -> Any:
+    if value.dtype == dtype:
+        return value
     result = value.to(dtype)
-    if result.is_floating_point() and bool((torch.isinf(result) & ~torch.isinf(value)).any()):
-        raise ParameterError(
-            f"record: {context.site.label} holds {float(value.abs().max()):.6g}, which {dtype} "
-            'cannot. Use dtype="float32".'
-        )
+    if value.is_floating_point() and value.numel() and dtype.itemsize < value.dtype.itemsize:
+        largest = max(float(bound.abs()) for bound in torch.aminmax(value))
+        # A NaN hides the bounds; only then is every value looked at.
+        lost = largest > torch.finfo(dtype).max
+        if largest != largest or lost:
+            lost = bool((torch.isinf(result) & ~torch.isinf(value)).any())
+        if lost:
+            held = value[torch.isfinite(value)].abs().max()
+            raise ParameterError(
+                f"record: {context.site.label} holds {float(held):.6g}, which {dtype} cannot. Use "
+                'dtype="float32".'
+            )
     return result
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,7 +20,7 @@ from activome.activity.store import StoreWriter, open_store
 from activome.activity.store.status import CHUNK_BYTES
 from activome.errors import ParameterError
 from activome.interventions._inputs import Batch, run, spared
-from activome.interventions._labels import activity_of, with_tokens
+from activome.interventions._labels import Values, labelled, token_labels, values_of
 from activome.interventions.sites import Site
 
 __all__ = ["Plan", "plan_of", "stream_batches"]
@@ -87,68 +88,61 @@ class _Frame:
     has_valid: bool
 
     @classmethod
-    def of(cls, part: Activity, plan: Plan) -> _Frame:
+    def of(cls, found: Values, sites: list[Site], plan: Plan) -> _Frame:
+        part = labelled(found, sites, plan.attrs["source"])
         coords = {
             str(key): item.variable for key, item in part.coords.items() if item.dims == ("unit",)
         }
-        stamps = part["time"].values if "time" in part.dims else None
+        stamps = found.stamps
         if stamps is not None and plan.n_positions is not None and (np.diff(stamps) == 1).all():
             # Later samples may be longer; positions that are chosen one by one stay as they are.
             stamps = np.arange(stamps[0], max(plan.n_positions, stamps[-1] + 1))
-        has_valid = stamps is not None and (plan.is_ragged or "valid" in part.coords)
+        has_valid = stamps is not None and (plan.is_ragged or found.keep is not None)
         return cls(coords, part.attrs | plan.attrs, part.name, stamps, has_valid)
 
-    def fit(self, part: Activity, start: int) -> Activity:
+    def fit(self, found: Values, tokens: dict[str, Array], start: int) -> Activity:
         """Return a batch on the positions of the store; what it has not is NaN and not valid."""
-        n_rows = part.sizes["trial"]
-        values, coords = part.values, dict(self.coords)
-        coords["trial"] = np.arange(start, start + n_rows)
-        if self.stamps is not None:
+        values, coords = found.values, dict(self.coords)
+        coords["trial"] = np.arange(start, start + len(values))
+        if self.stamps is not None and found.stamps is not None:
             coords["time"] = self.stamps
-            places = self._places(part, self.stamps)
-            keep = _keep(part)
-            if not self.has_valid and not keep.all():
+            places = _places(found.stamps, self.stamps)
+            filler = values.dtype.type(np.nan if values.dtype.kind == "f" else 0)
+            labels = dict(tokens)
+            if self.has_valid:
+                keep = np.ones(values.shape[:2], dtype=bool) if found.keep is None else found.keep
+                labels["valid"] = keep
+                if not keep.all():
+                    values = np.where(keep[..., np.newaxis], values, filler)
+            elif found.keep is not None and not found.keep.all():
                 raise ParameterError(
                     "Taps.stream: a batch has padding, and the first had none. Give batches as a "
                     "list, or samples of one length."
                 )
-            named = [name for name in ("token_id", "token") if name in part.coords]
-            labels = {name: part[name].values for name in named}
-            if self.has_valid:
-                labels["valid"] = keep
-                values = np.where(keep[..., np.newaxis], values, _filler(values.dtype))
-            if len(places) < len(self.stamps):
-                values = _spread(values, places, len(self.stamps), _filler(values.dtype))
-                labels = {
-                    name: _spread(label, places, len(self.stamps), _FILLERS[name])
-                    for name, label in labels.items()
-                }
-            coords |= {name: (("trial", "time"), label) for name, label in labels.items()}
-        return xr.DataArray(values, coords, part.dims, self.name, self.attrs)
-
-    def _places(self, part: Activity, stamps: Array) -> Array:
-        found = part["time"].values
-        places = np.searchsorted(stamps, found)
-        if not np.array_equal(stamps[np.minimum(places, stamps.size - 1)], found):
-            raise ParameterError(
-                f"Taps.stream: a batch has positions {found[0]:g} to {found[-1]:g}; the store was "
-                f"begun with {stamps[0]:g} to {stamps[-1]:g}. Give n_positions, the length of the "
-                "longest sample."
-            )
-        return places
+            width = len(self.stamps)
+            values = _spread(values, places, width, filler)
+            for name, label in labels.items():
+                coords[name] = (
+                    ("trial", "time"),
+                    _spread(label, places, width, _FILLERS[name]),
+                )
+        return xr.DataArray(values, coords, found.dims, self.name, self.attrs)
 
 
-def _keep(part: Activity) -> Array:
-    if "valid" in part.coords:
-        return np.asarray(part["valid"].values)
-    return np.ones((part.sizes["trial"], part.sizes["time"]), dtype=bool)
-
-
-def _filler(dtype: Any) -> Any:
-    return dtype.type(np.nan if dtype.kind == "f" else 0)
+def _places(found: Array, stamps: Array) -> Array:
+    places = np.searchsorted(stamps, found)
+    if not np.array_equal(stamps[np.minimum(places, stamps.size - 1)], found):
+        raise ParameterError(
+            f"Taps.stream: a batch has positions {found[0]:g} to {found[-1]:g}; the store was "
+            f"begun with {stamps[0]:g} to {stamps[-1]:g}. Give n_positions, the length of the "
+            "longest sample."
+        )
+    return places
 
 
 def _spread(values: Array, places: Array, width: int, filler: Any) -> Array:
+    if len(places) == width:
+        return values
     wide = np.full((values.shape[0], width, *values.shape[2:]), filler, dtype=values.dtype)
     wide[:, places] = values
     return wide
@@ -177,13 +171,20 @@ def stream_batches(
     n_seen, total = 0, plan.n_samples or 0
     with ExitStack() as stack:
         writer: Any = None
+        n_there = 0
+        # Files are written while the next batch runs: one block waits, and no more.
+        thread = ThreadPoolExecutor(max_workers=1)
+        waiting: list[Any] = []
         for batch in parts:
             n_rows = len(batch.rows)
             # The first batch is run also when its rows are there: it tells what the store must be.
-            if writer is None or n_seen + n_rows > writer.n_written:
-                part = _run(taps, batch, names, sites, options, tokenizer)
-                frame = frame or _Frame.of(part, plan)
-                block = frame.fit(part, n_seen)
+            if frame is None or n_seen + n_rows > n_there:
+                found = _run(taps, batch, names, sites, options)
+                frame = frame or _Frame.of(found, sites, plan)
+                tokens = {}
+                if found.stamps is not None:
+                    tokens = token_labels(len(found.values), found.stamps, batch, tokenizer)
+                block = frame.fit(found, tokens, n_seen)
                 if writer is None:
                     begun = StoreWriter(
                         path,
@@ -194,30 +195,34 @@ def stream_batches(
                         resume=resume,
                     )
                     writer = stack.enter_context(begun)
-                n_there = min(max(writer.n_written - n_seen, 0), n_rows)
-                if n_there < n_rows:
-                    writer.append(block.isel(trial=slice(n_there, None)))
+                    stack.enter_context(thread)
+                    n_there = writer.n_written
+                if n_seen + n_rows > n_there:
+                    rest = block.isel(trial=slice(max(n_there - n_seen, 0), None))
+                    _settle(waiting)
+                    waiting.append(thread.submit(writer.append, rest))
             n_seen += n_rows
             progress("recording", n_seen, total)
         if writer is None:
             raise ParameterError("Taps.stream: batches must hold at least one batch; got none.")
+        _settle(waiting)
     return open_store(path)  # type: ignore[return-value]  # what was written is no Events
 
 
+def _settle(waiting: list[Any]) -> None:
+    while waiting:
+        waiting.pop().result()
+
+
 def _run(
-    taps: Any,
-    batch: Batch,
-    names: list[str],
-    sites: list[Site],
-    options: dict[str, Any],
-    tokenizer: Any,
-) -> Activity:
+    taps: Any, batch: Batch, names: list[str], sites: list[Site], options: dict[str, Any]
+) -> Values:
     with taps.record(*names, **options) as recording, torch.no_grad():
         run(taps.model, batch, **spared(taps.model))
-    part = activity_of(recording, sites)
-    if part.sizes["trial"] != len(batch.rows):
+    found = values_of(recording, sites)
+    if len(found.values) != len(batch.rows):
         raise ParameterError(
-            f"Taps.stream: a batch of {len(batch.rows)} samples gave {part.sizes['trial']} rows; "
+            f"Taps.stream: a batch of {len(batch.rows)} samples gave {len(found.values)} rows; "
             "the first axis of the input must be the samples."
         )
-    return with_tokens(part, batch, tokenizer)
+    return found
