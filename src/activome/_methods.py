@@ -168,4 +168,12 @@ METHODS: tuple[Method, ...] = (
         data={"values": "count"},
     ),
     Method("choose_n_states", "activome.patterns.n_states", "function"),
+    Method(
+        "UnitExpertise",
+        "activome.patterns.unit_expertise",
+        "sample",
+        {"min_positives": 1, "negatives_per_positive": None},
+    ),
+    Method("average_precision", "activome.patterns.unit_expertise", "function"),
+    Method("chance_average_precision", "activome.patterns.unit_expertise", "function"),
 )
