@@ -170,4 +170,12 @@ METHODS: tuple[Method, ...] = (
     Method("choose_n_states", "activome.patterns.n_states", "function"),
     Method("LanguageModel", "activome.networks.language_models", "other"),
     Method("load_language_model", "activome.networks.language_models", "function"),
+    Method(
+        "UnitExpertise",
+        "activome.patterns.unit_expertise",
+        "sample",
+        {"min_positives": 1, "negatives_per_positive": None},
+    ),
+    Method("average_precision", "activome.patterns.unit_expertise", "function"),
+    Method("chance_average_precision", "activome.patterns.unit_expertise", "function"),
 )

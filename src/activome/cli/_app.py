@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -221,6 +222,8 @@ def main() -> None:
     before, separator, after = _split(sys.argv[1:])
     is_debug = _DEBUG in before
     arguments = [argument for argument in before if argument != _DEBUG] + separator + after
+    if not is_debug:
+        warnings.showwarning = _show_warning
     try:
         app(arguments, standalone_mode=True)
     except (ActivomeError, OSError, MemoryError) as error:
@@ -237,6 +240,11 @@ def main() -> None:
             err=True,
         )
         raise SystemExit(1) from None
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Print a warning as the errors are: in one sentence, without the line of code."""
+    typer.echo(f"activome: warning: {message}", err=True)
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str], list[str]]:
