@@ -194,6 +194,15 @@ def test_left_padding_is_not_valid(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["valid"].values, mask.numpy().astype(bool))
 
 
+def test_samples_that_are_left_with_one_position_keep_their_axis(tmp_path: Path) -> None:
+    taps, at = Taps(tiny_llama()), Sel(pos="all_but_first")
+    found = taps.stream([[[1, 2, 3]], [[4, 5]]], "embed", to=tmp_path / "a.zarr", at=at)
+    assert found["time"].values.tolist() == [1.0, 2.0]
+    assert found["valid"].values.tolist() == [[True, True], [True, False]]
+    with pytest.raises(ParameterError, match="no position is chosen in a batch of 1 samples"):
+        taps.stream([[[1, 2, 3]], [[4]]], "embed", to=tmp_path / "b.zarr", at=at)
+
+
 def test_several_sites_lie_side_by_side(tmp_path: Path) -> None:
     found = record(tiny_llama(), tokens(), ["mlp_out[*]", "resid_pre[2]"], to=tmp_path / "a.zarr")
     assert found.sizes["unit"] == 4 * 32

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from activome.cli import _citing, _recordings
+from activome.cli import _citing, _models, _record, _recordings
 from activome.cli._screen import Bar, print_claims
+from activome.cli._sizes import bytes_of
 from activome.errors import ActivomeError, ParameterError
 
 __all__ = ["app", "main"]
@@ -82,7 +83,7 @@ def report(
     """Write a report of the patterns in a recording: one HTML file, and its data beside it."""
     from activome.report import run_report
 
-    memory_limit = _bytes(max_memory)
+    memory_limit = bytes_of(max_memory, owner="report")
     with Bar() as progress:
         result = run_report(
             source,
@@ -194,20 +195,11 @@ for _command in (
     _recordings.check,
     _recordings.convert,
     _recordings.samples,
+    _record.record,
     _citing.cite,
 ):
     app.command()(_command)
-
-
-def _bytes(text: str) -> int:
-    from dask.utils import parse_bytes
-
-    try:
-        return int(parse_bytes(f"{text}GiB" if text.replace(".", "", 1).isdigit() else text))
-    except ValueError:
-        raise ParameterError(
-            f"report: --max-memory must be a size such as 500MB or 4GB; got {text!r}."
-        ) from None
+app.add_typer(_models.assets, name="assets")
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import torch
 from activome._checks import check_choice, check_memory, nearest_names
 from activome.errors import ParameterError
 from activome.interventions._hooks import Actor, Context
-from activome.interventions.selectors import Sel, position_mask
+from activome.interventions.selectors import Sel, _to_numpy, position_mask
 from activome.interventions.sites import Site
 
 __all__ = ["REDUCTIONS", "Piece", "Recording", "recorders", "torch_dtype"]
@@ -194,7 +194,7 @@ def _piece(view: Any, context: Context, at: Sel, reduce: Any) -> Piece:
     keep = None if mask is None else mask[:, first:total].cpu()
     if at.pos is not None and not (isinstance(at.pos, str) and at.pos == "all"):
         chosen = position_mask(at.pos, total, first, n, view.shape[0], mask)
-        view, chosen, columns = _cut(view, chosen, columns, place)
+        view, chosen, columns = _cut(view, chosen, columns, place, _is_single(at.pos))
         if chosen is None:
             return Piece(_owned(view), None, None, tuple(a for a in axes if a != "position"))
         real = True if keep is None else keep[:, columns - first]
@@ -218,9 +218,25 @@ def _take(view: Any, axes: list[str], axis: str, wanted: Any, context: Context) 
     return view.index_select(place, chosen.nonzero()[:, 0].to(view.device))
 
 
-def _cut(view: Any, chosen: Any, columns: Any, place: int) -> tuple[Any, Any, Any]:
+def _is_single(pos: Any) -> bool:
+    """Tell whether a selector means one position per sample, whatever their lengths."""
+    if isinstance(pos, str):
+        return pos in ("last", "first_real")
+    if isinstance(pos, (list, tuple)):
+        return len(pos) == 1
+    if isinstance(pos, (slice, range)):
+        return False
+    return bool(_to_numpy(pos).dtype != bool)
+
+
+def _cut(view: Any, chosen: Any, columns: Any, place: int, is_one: bool) -> tuple[Any, Any, Any]:
     """Keep the chosen columns; one per sample leaves no axis of positions."""
-    if bool((chosen.sum(1) == 1).all()):
+    if not bool(chosen.any()):
+        raise ParameterError(
+            f"record: no position is chosen in a batch of {view.shape[0]} samples with "
+            f"{view.shape[place]} positions. Leave such samples out."
+        )
+    if is_one and bool((chosen.sum(1) == 1).all()):
         where = chosen.to(torch.int8).argmax(1).to(view.device)
         where = where.expand(view.shape[0]) if len(where) == 1 else where
         shape = [1] * view.ndim
