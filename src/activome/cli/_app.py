@@ -13,7 +13,6 @@ import typer
 
 from activome.cli import _citing, _models, _record, _recordings
 from activome.cli._screen import Bar, print_claims
-from activome.cli._sizes import bytes_of
 from activome.errors import ActivomeError, ParameterError
 
 __all__ = ["app", "main"]
@@ -81,9 +80,10 @@ def report(
     show: Annotated[bool, typer.Option("--open", help="Open the report when done.")] = False,
 ) -> None:
     """Write a report of the patterns in a recording: one HTML file, and its data beside it."""
+    from activome.cli._sizes import memory_bytes
     from activome.report import run_report
 
-    memory_limit = bytes_of(max_memory, owner="report")
+    memory_limit = memory_bytes(max_memory, owner="report")
     with Bar() as progress:
         result = run_report(
             source,

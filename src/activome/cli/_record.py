@@ -11,7 +11,7 @@ import typer
 
 from activome.cli._models import model_of
 from activome.cli._screen import Bar
-from activome.cli._sizes import bytes_of
+from activome.cli._sizes import memory_bytes
 from activome.errors import ParameterError, ReadError, ResourceError
 
 __all__ = ["record"]
@@ -89,7 +89,7 @@ def record(
     ] = False,
 ) -> None:
     """Record the activity of a language model on a text; `activome report` reads what it writes."""
-    limit = bytes_of(max_memory, owner="record")
+    limit = memory_bytes(max_memory, owner="record")
     if not list_sites and (text is None) == (tokens is None):
         raise ParameterError("record: give --text FILE or --tokens FILE, one of the two.")
     for file in (text, tokens):

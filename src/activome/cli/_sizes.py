@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from activome.errors import ParameterError
 
-__all__ = ["bytes_of"]
+__all__ = ["memory_bytes"]
 
 
-def bytes_of(text: str, *, owner: str) -> int:
-    """Return the bytes of a size such as 500MB or 4GB; a bare number is GiB."""
+def memory_bytes(text: str, *, owner: str) -> int:
+    """Read a size such as 500MB; a bare number is GiB."""
     from dask.utils import parse_bytes
 
     try:
