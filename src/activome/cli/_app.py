@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from activome.cli import _citing, _recordings
+from activome.cli import _citing, _recordings, _running
 from activome.cli._screen import Bar, print_claims
 from activome.errors import ActivomeError, ParameterError
 
@@ -79,9 +79,10 @@ def report(
     show: Annotated[bool, typer.Option("--open", help="Open the report when done.")] = False,
 ) -> None:
     """Write a report of the patterns in a recording: one HTML file, and its data beside it."""
+    from activome.cli._sizes import memory_bytes
     from activome.report import run_report
 
-    memory_limit = _bytes(max_memory)
+    memory_limit = memory_bytes(max_memory, owner="report")
     with Bar() as progress:
         result = run_report(
             source,
@@ -189,6 +190,7 @@ def _connect(address: str | None) -> Any:
 
 
 for _command in (
+    _running.run,
     _recordings.info,
     _recordings.check,
     _recordings.convert,
@@ -196,17 +198,6 @@ for _command in (
     _citing.cite,
 ):
     app.command()(_command)
-
-
-def _bytes(text: str) -> int:
-    from dask.utils import parse_bytes
-
-    try:
-        return parse_bytes(f"{text}GiB" if text.replace(".", "", 1).isdigit() else text)
-    except ValueError:
-        raise ParameterError(
-            f"report: --max-memory must be a size such as 500MB or 4GB; got {text!r}."
-        ) from None
 
 
 def main() -> None:
