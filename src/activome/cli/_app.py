@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from activome.cli import _citing, _recordings, _running
+from activome.cli import _citing, _comparing, _recordings, _running
 from activome.cli._screen import Bar, print_claims
 from activome.errors import ActivomeError, ParameterError
 
@@ -191,6 +191,7 @@ def _connect(address: str | None) -> Any:
 
 for _command in (
     _running.run,
+    _comparing.compare,
     _recordings.info,
     _recordings.check,
     _recordings.convert,

@@ -7,3 +7,6 @@ from .grid import coarsen_grid as coarsen_grid
 from .settings import ReportSettings as ReportSettings
 from .method_run import MethodRun as MethodRun
 from .method_run import run_method as run_method
+from .comparison import Comparison as Comparison
+from .comparison import compare_recordings as compare_recordings
+from .comparison import write_comparison as write_comparison

@@ -37,12 +37,15 @@ class MethodSource:
         values, labels and attributes.
     bin_width : float or None
         Width of the bins in s, where the source holds events.
+    code : str
+        Python that gives the source again.
     """
 
     name: str
     activity: Activity
     checksum: str
     bin_width: float | None
+    code: str
 
     def record(self) -> dict[str, Any]:
         """Return what is worth writing down.
@@ -97,7 +100,7 @@ def open_source(
     ActivityError
         If the source is no recording, is empty, or bins are asked of one that holds no events.
     """
-    data, name, _ = load_source(source)
+    data, name, code = load_source(source)
     width = None
     if isinstance(data, Events):
         settings = ReportSettings(memory_limit=max(memory_limit, 1 << 26))
@@ -121,7 +124,7 @@ def open_source(
             activity.nbytes, owner=owner, what=f"loading {name}", cure=cure, limit=memory_limit
         )
         activity = activity.load()
-    return MethodSource(name, activity, checksum, width)
+    return MethodSource(name, activity, checksum, width, code)
 
 
 def label_columns(activity: Activity) -> list[str]:
