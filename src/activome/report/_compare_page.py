@@ -139,6 +139,7 @@ def _measures(record: dict[str, Any]) -> Figure:
         axis.axvline(0, color=draw.MUTED, lw=0.6, zorder=0)
         axis.set_yticks(range(len(rows)), [measure_name(row) for row in rows])
         axis.set_xlabel("similarity")
+        axis.margins(x=0.03)
         axis.set_ylim(-0.7, len(rows) - 0.3)
         level = 100 * record["settings"]["level"]
         return draw.finish(

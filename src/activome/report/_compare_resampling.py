@@ -15,6 +15,9 @@ from activome.report._compare_sides import FEWEST, Side
 __all__ = ["resample_conditions"]
 
 Array = np.ndarray[Any, Any]
+_TIE_AWARE = ("rho-a", "kendall-a")
+# Splits that each resample looks at; they take turns.
+_SPLITS_PER_DRAW = 3
 
 
 def resample_conditions(
@@ -29,13 +32,13 @@ def resample_conditions(
     progress: Progress = silent,
 ) -> None:
     """Draw conditions with replacement, and set the draws and ceilings of each result."""
-    stack: dict[str, Array] = {"rdms": np.stack(rdms)}
+    halves: dict[str, Array] = {}
     factors: dict[str, int] = {}
     for name, side in (("a", a), ("b", b)):
         found = [side.half_rdms(generator) for _ in range(n_splits)]
         pairs = [pair for pair in found if pair is not None]
         if pairs:
-            stack[name], factors[name] = np.concatenate(pairs), side.half_factor
+            halves[name], factors[name] = np.stack(pairs), side.half_factor
     applied = [result for result in results if not result.reason]
     values: dict[str, list[Array]] = {result.measure.name: [] for result in applied}
     for draw in range(n_bootstrap):
@@ -44,17 +47,19 @@ def resample_conditions(
         kept, times = np.unique(chosen, return_counts=True)
         if kept.size >= FEWEST:
             drawn = _Drawn(a.n_conditions, kept, times)
-            small = {name: drawn.take(rows) for name, rows in stack.items()}
+            turn = (draw * _SPLITS_PER_DRAW + np.arange(_SPLITS_PER_DRAW)) % n_splits
+            parts = [pairs[turn].reshape(-1, rdms[0].size) for pairs in halves.values()]
+            rows = drawn.take(np.concatenate([np.stack(rdms), *parts]))
             for result in applied:
-                values[result.measure.name] += _draw(result.measure, small, drawn, factors)
+                values[result.measure.name] += _draw(result.measure, rows, drawn, factors)
     progress("resampling conditions", n_bootstrap, n_bootstrap)
     for result in applied:
-        rows = np.array(values[result.measure.name]).reshape(-1, 1 + 2 * len(factors))
-        result.draws = rows[:, 0]
+        table = np.array(values[result.measure.name]).reshape(-1, 1 + 2 * len(factors))
+        result.draws = table[:, 0]
         for k, name in enumerate(factors):
             side = a if name == "a" else b
-            if rows.size and _has_ceiling(result.measure, side):
-                result.ceilings[name] = rows[:, 1 + 2 * k : 3 + 2 * k]
+            if table.size and _has_ceiling(result.measure, side):
+                result.ceilings[name] = table[:, 1 + 2 * k : 3 + 2 * k]
 
 
 class _Drawn:
@@ -75,25 +80,33 @@ class _Drawn:
         return np.repeat(rdms, self._times, axis=1)
 
 
-def _draw(
-    measure: Measure, small: dict[str, Array], drawn: _Drawn, factors: dict[str, int]
-) -> list[Array]:
+def _draw(measure: Measure, rows: Array, drawn: _Drawn, factors: dict[str, int]) -> list[Array]:
+    """Return the value and the bounds of each side in one resample, as a list of one row."""
     try:
         # Maps see the distinct conditions; only then does each pair count as often as drawn.
-        mapped = {name: drawn.repeat(measure.map(rows)) for name, rows in small.items()}
-        row = [measure.compare(mapped["rdms"][0], mapped["rdms"][1])[0]]
-        for name, factor in factors.items():
-            row += _bounds(_agreement(measure, mapped[name]), factor)
+        mapped = measure.map(rows)
+        found = [
+            _similarity(measure, mapped[k], mapped[k + 1], drawn) for k in range(0, len(mapped), 2)
+        ]
     except ActivityError:
         # Distances that are all alike order nothing: such a resample is not counted.
         return []
-    return [np.array(row)]
+    bounds: list[float] = []
+    for k, factor in enumerate(factors.values()):
+        splits = found[1 + k * _SPLITS_PER_DRAW : 1 + (k + 1) * _SPLITS_PER_DRAW]
+        bounds += _bounds(float(np.mean(splits)), factor)
+    return [np.array([found[0], *bounds])]
 
 
-def _agreement(measure: Measure, halves: Array) -> float:
-    """Return the mean similarity of the two halves of each split."""
-    pairs = zip(halves[0::2], halves[1::2], strict=True)
-    return float(np.mean([measure.compare(one, other)[0] for one, other in pairs]))
+def _similarity(measure: Measure, one: Array, other: Array, drawn: _Drawn) -> float:
+    first, second = drawn.repeat(np.stack([one, other]))
+    value = float(measure.compare(first, second)[0])
+    if measure.method in _TIE_AWARE:
+        # Copies of a pair are ties, which these measures count against the RDMs: what that takes
+        # from the similarity of an RDM with itself is given back.
+        for row, copies in ((one, first), (other, second)):
+            value *= np.sqrt(measure.compare(row, row)[0] / measure.compare(copies, copies)[0])
+    return min(1.0, value)
 
 
 def _bounds(r: float, factor: int) -> list[float]:

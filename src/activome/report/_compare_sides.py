@@ -21,6 +21,7 @@ OWNER = "compare"
 METRICS = ("auto", "crossnobis", "sqeuclidean", "euclidean", "correlation", "cosine")
 FEWEST = 4
 _SHOWN = 5
+_DIGITS = 11
 _ROTATABLE = ("crossnobis", "sqeuclidean", "euclidean")
 
 
@@ -113,6 +114,14 @@ class Side:
 
 
 def _rdm(patterns: Array, codes: Array, n_conditions: int, metric: str) -> Array:
+    distances = _distances(patterns, codes, n_conditions, metric)
+    # Distances that are equal but for rounding are ties: ranks would else order the rounding.
+    size = float(np.abs(distances).max(initial=0.0)) or 1.0
+    rounded: Array = np.round(distances / size, _DIGITS) * size
+    return rounded
+
+
+def _distances(patterns: Array, codes: Array, n_conditions: int, metric: str) -> Array:
     if metric not in ("crossnobis", "sqeuclidean", "euclidean"):
         return np.asarray(rdm(patterns, metric, conditions=codes))
     members = np.zeros((n_conditions, codes.size))
