@@ -202,6 +202,14 @@ def _graph(estimator: Any, activity: Activity, label: str | None) -> Fit:
     return Fit(index.restore(means, units=names), "mean activity of each block of units")
 
 
+def _patterns(estimator: Any, activity: Activity, label: str | None) -> Fit:
+    """Store every sample; the result is how far each is above the threshold."""
+    _refuse_label(estimator, label)
+    rows, index = to_samples(activity, owner=OWNER)
+    estimator.fit(rows)
+    return Fit(index.restore(estimator.decision_function(rows)), "overlap above the threshold")
+
+
 def _rdm(estimator: Any, activity: Activity, label: str | None) -> Fit:
     """Map the RDM of a label; the result is a row of dissimilarities per condition."""
     from activome.geometry.rdm import rdm
@@ -234,6 +242,7 @@ def _plain(name: str) -> str:
 
 # Estimators of other bases, by name: what of a recording they are given.
 _WAYS: dict[str, Callable[[Any, Activity, str | None], Fit]] = {
+    "ActiveDendriteNeuron": _patterns,
     "Geodesic": _rdm,
     "GeoTopological": _rdm,
     "NonnegativeCP": _tensor,
