@@ -274,7 +274,7 @@ def union_false_match_probability(
         size, chance = union_sizes(sizes[0], sizes[2], int(n_patterns))
     grid = np.broadcast_arrays(sizes[0], sizes[1], size[:, np.newaxis], flat)
     upper = overlap_tails(*(array.reshape(-1) for array in grid))[0].reshape(size.size, -1)
-    mean = special.logsumexp(upper, axis=0, b=chance[:, np.newaxis])
+    mean = special.logsumexp(upper + np.log(chance)[:, np.newaxis], axis=0)
     return _given(np.minimum(mean, 0.0).reshape(thresholds.shape), log)
 
 

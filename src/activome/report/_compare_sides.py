@@ -103,13 +103,14 @@ class Side:
         place = np.linspace(-1.0, 1.0, n)[:, np.newaxis]
         slope = (place * self.patterns).sum(axis=0) / np.square(place).sum()
         line = self.patterns.mean(axis=0) + place * slope
-        spectrum = np.fft.rfft(self.patterns - line, axis=0)
+        # Forth and back again: the ends of a series that drifts do not meet, and no surrogate
+        # of the plain series would be as far apart at its ends.
+        rest = self.patterns - line
+        spectrum = np.fft.rfft(np.concatenate([rest, rest[::-1]]), axis=0)
         # One phase per frequency for all units: what units share they go on sharing.
         turn = np.exp(2j * np.pi * generator.random(len(spectrum)))
-        turn[0] = 1.0
-        if n % 2 == 0:
-            turn[-1] = generator.choice([-1.0, 1.0])
-        moved: Array = line + np.fft.irfft(spectrum * turn[:, np.newaxis], n=n, axis=0)
+        turn[0], turn[-1] = 1.0, generator.choice([-1.0, 1.0])
+        moved: Array = line + np.fft.irfft(spectrum * turn[:, np.newaxis], n=2 * n, axis=0)[:n]
         return moved
 
 
