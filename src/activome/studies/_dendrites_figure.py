@@ -18,6 +18,8 @@ __all__ = ["draw"]
 
 Array = np.ndarray[Any, Any]
 _STYLES = ("k-", "C0--", "C3-.")
+# Matches that a dot rests on, so that its bar stays on the axis.
+_FEWEST = 8
 
 
 def draw(simulated: dict[int, Array]) -> Figure:
@@ -40,7 +42,7 @@ def draw(simulated: dict[int, Array]) -> Figure:
         law = false_match_probability(1000, a, 24, theta)
         left.semilogy(theta, law, style, label=f"{a} of 1000 active")
         share = counts[::-1].cumsum()[::-1][1:] / counts.sum()
-        seen = share > 0
+        seen = share * counts.sum() >= _FEWEST
         error = np.sqrt(share * (1 - share) / counts.sum())[seen]
         left.errorbar(theta[seen], share[seen], 2 * error, fmt=f"{style.rstrip('-.')}o", ms=3)
     left.set(xlabel="threshold (of 24 synapses)", ylabel="false matches", ylim=(1e-20, 2))
@@ -52,7 +54,7 @@ def draw(simulated: dict[int, Array]) -> Figure:
         law = [union_false_match_probability(20_000, 200, s, 10, int(m)) for m in n_patterns]
         right.loglog(n_patterns, law, style, label=f"{s} synapses per pattern")
     right.set(xlabel="patterns stored on one segment", ylabel="false matches")
-    right.set_title("The union: 200 of 20,000 active, threshold 10")
+    right.set_title("200 of 20,000 active, threshold 10")
     right.legend(frameon=False)
     return figure
 
