@@ -176,6 +176,7 @@ def test_neuron_agrees_with_its_segments_in_every_form_of_input() -> None:
     expected = [max(segment.overlap(x) for segment in segments) - 4 for x in active]
     assert len(segments) == 5
     assert neuron.decision_function(shown).tolist() == expected
+    assert (neuron.transform(shown).max(axis=1) - 4).tolist() == expected
     assert neuron.decision_function(sparse.csr_array(shown)).tolist() == expected
     labelled = make(shown.astype(float), ("trial", "unit"), unit=[f"c{k}" for k in range(50)])
     assert neuron.decision_function(labelled).tolist() == expected

@@ -13,7 +13,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from activome._checks import check_finite, check_integer, check_number
+from activome._checks import check_finite, check_integer, check_memory, check_number
 from activome._random import RandomState, make_generator
 from activome.activity.schema import ensure
 from activome.errors import ActivityError, ParameterError
@@ -191,6 +191,11 @@ class ActiveDendriteNeuron(BaseEstimator):
         -------
         Self
             The fitted neuron.
+
+        Raises
+        ------
+        ActivityError
+            If patterns are not binary, or one has fewer active cells than ``n_synapses``.
         """
         owner = "ActiveDendriteNeuron.fit"
         patterns, names = _read(X, owner)
@@ -236,14 +241,7 @@ class ActiveDendriteNeuron(BaseEstimator):
         ActivityError
             If the samples are not binary, or have another number of cells than in ``fit``.
         """
-        check_is_fitted(self)
-        owner = "ActiveDendriteNeuron.decision_function"
-        samples, _ = _read(X, owner)
-        if samples.shape[1] != self.n_features_in_:
-            raise ActivityError(
-                f"{owner}: samples must have the {self.n_features_in_} cells of fit; got "
-                f"{samples.shape[1]}."
-            )
+        samples = self._read_samples(X, "decision_function")
         best = np.zeros(samples.shape[0], dtype=np.int32)
         if samples.nnz:
             synapses = _matrix(self.segments_, self.n_features_in_).T.tocsr()
@@ -254,6 +252,47 @@ class ActiveDendriteNeuron(BaseEstimator):
                 best[start : start + step] = overlap.max(axis=1).toarray().ravel()
         margin: Array = best - np.int32(self.threshold_)
         return margin
+
+    def transform(self, X: Any) -> Array:
+        """Return the overlap with every segment.
+
+        Parameters
+        ----------
+        X : xarray.DataArray, array-like or sparse array, shape (n_samples, n_cells)
+            Zeros and ones.
+
+        Returns
+        -------
+        ndarray of int32, shape (n_samples, n_segments)
+            Synapses on active cells.
+
+        Raises
+        ------
+        ActivityError
+            If the samples are not binary, or have another number of cells than in ``fit``.
+        ResourceError
+            If the result would take more than 2 GiB.
+        """
+        samples = self._read_samples(X, "transform")
+        check_memory(
+            4.0 * samples.shape[0] * len(self.segments_),
+            owner="ActiveDendriteNeuron.transform",
+            what=f"the overlaps of {samples.shape[0]} samples",
+            cure="Give fewer samples at a time, or take decision_function.",
+        )
+        overlaps: Array = (samples @ _matrix(self.segments_, self.n_features_in_).T).toarray()
+        return overlaps
+
+    def _read_samples(self, X: Any, method: str) -> Any:
+        check_is_fitted(self)
+        owner = f"ActiveDendriteNeuron.{method}"
+        samples, _ = _read(X, owner)
+        if samples.shape[1] != self.n_features_in_:
+            raise ActivityError(
+                f"{owner}: samples must have the {self.n_features_in_} cells of fit; got "
+                f"{samples.shape[1]}."
+            )
+        return samples
 
     def predict(self, X: Any) -> Array:
         """Return where the neuron detects a stored pattern.

@@ -99,13 +99,13 @@ def false_match_probability(
 
     Parameters
     ----------
-    n : array-like of int
+    n : int or array-like of int, any shape
         Cells.
-    a : array-like of int
+    a : int or array-like of int, any shape
         Active cells; for a << n the chance falls as ``C(s, theta) (a / n)**theta``.
-    s : array-like of int
+    s : int or array-like of int, any shape
         Synapses, on distinct cells.
-    theta : array-like of int
+    theta : int or array-like of int, any shape
         Active synapses that make a match, from 1 to s.
     log : bool, default=False
         Return the natural logarithm, which does not underflow.
@@ -164,7 +164,7 @@ def false_negative_probability(
         Active cells.
     s : int
         Synapses, at most a: they are on cells of the pattern.
-    theta : array-like of int
+    theta : int or array-like of int, any shape
         Thresholds, from 1 to s.
     noise : float in [0, 1]
         Share of the active cells (not of all cells) that are wrong.
@@ -236,7 +236,7 @@ def union_false_match_probability(
         Active cells of the pattern that is shown.
     s : int
         Synapses per stored pattern.
-    theta : array-like of int
+    theta : int or array-like of int, any shape
         Thresholds, from 1 to s.
     n_patterns : int
         Stored patterns.

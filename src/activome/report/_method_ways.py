@@ -203,11 +203,13 @@ def _graph(estimator: Any, activity: Activity, label: str | None) -> Fit:
 
 
 def _patterns(estimator: Any, activity: Activity, label: str | None) -> Fit:
-    """Store every sample; the result is how far each is above the threshold."""
+    """Store every sample; the result is the overlap of each with every segment."""
     _refuse_label(estimator, label)
     rows, index = to_samples(activity, owner=OWNER)
     estimator.fit(rows)
-    return Fit(index.restore(estimator.decision_function(rows)), "overlap above the threshold")
+    overlaps = estimator.transform(rows)
+    names = [f"segment{k}" for k in range(overlaps.shape[1])]
+    return Fit(index.restore(overlaps, units=names), "overlap with each segment")
 
 
 def _rdm(estimator: Any, activity: Activity, label: str | None) -> Fit:
