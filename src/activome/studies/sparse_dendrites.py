@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from activome.networks.active_dendrites import ActiveDendriteNeuron
 from activome.networks.dendrites import (
@@ -88,7 +89,7 @@ def _full(study: Study, counts: list[Array], n_patterns: int) -> None:
     study.claim(
         "unions of 1, 5 and 10 patterns: largest error in standard errors",
         max(
-            abs(share - union_false_match_probability(2000, 40, 20, 6, m)) / max(error, 1e-7)
+            _union_z(m, share, error, 2 * n_patterns)
             for m, (share, error) in zip(_STORED, unions, strict=True)
         ),
         at_most=4.0,
@@ -110,6 +111,13 @@ def _full(study: Study, counts: list[Array], n_patterns: int) -> None:
         level[1] / level[0],
         at_least=0.9,
         at_most=1.1,
+    )
+    limit = false_match_probability(1_000_000, 20_000, 24, 12) / stats.binom.sf(11, 24, 0.02)
+    study.claim(
+        "2 % active: false matches at a million cells over the binomial limit",
+        limit,
+        at_least=0.99,
+        at_most=1.01,
     )
     best = [
         optimal_threshold(200_000, 2000, s, noise=v, n_patterns=5).theta
@@ -151,6 +159,12 @@ def _z(counts: Array, n: int, a: int, s: int, theta: int) -> float:
     p = false_match_probability(n, a, s, theta)
     total = counts.sum()
     return float(abs(counts[theta:].sum() / total - p) / np.sqrt(p * (1 - p) / total))
+
+
+def _union_z(n_stored: int, share: float, spread: float, n_shown: int) -> float:
+    p = union_false_match_probability(2000, 40, 20, 6, n_stored)
+    # Few matches show no spread between segments; they are at least as uncertain as counts are.
+    return float(abs(share - p) / max(spread, np.sqrt(p * (1 - p) / n_shown)))
 
 
 def _slope_error(counts: Array, n: int, a: int, s: int, theta: int) -> float:
