@@ -178,4 +178,17 @@ METHODS: tuple[Method, ...] = (
     ),
     Method("average_precision", "activome.patterns.unit_expertise", "function"),
     Method("chance_average_precision", "activome.patterns.unit_expertise", "function"),
+    Method("false_match_probability", "activome.networks.dendrites", "function"),
+    Method("false_negative_probability", "activome.networks.dendrites", "function"),
+    Method("optimal_threshold", "activome.networks.dendrites", "function"),
+    Method("overlap_pmf", "activome.networks.dendrites", "function"),
+    Method("union_false_match_probability", "activome.networks.dendrites", "function"),
+    Method("DendriticSegment", "activome.networks.active_dendrites", "other"),
+    Method(
+        "ActiveDendriteNeuron",
+        "activome.networks.active_dendrites",
+        "other",
+        {"n_synapses": 2, "threshold": 2, "random_state": 0},
+        data={"values": "binary", "n_units": 40},
+    ),
 )

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from activome.cli import _citing, _models, _record, _recordings
+from activome.cli import _citing, _comparing, _models, _record, _recordings, _running
 from activome.cli._screen import Bar, print_claims
 from activome.errors import ActivomeError, ParameterError
 
@@ -191,6 +191,8 @@ def _connect(address: str | None) -> Any:
 
 
 for _command in (
+    _running.run,
+    _comparing.compare,
     _recordings.info,
     _recordings.check,
     _recordings.convert,

@@ -26,3 +26,11 @@ from .spiking.plasticity import SymmetricSTDP as SymmetricSTDP
 from .spiking.projections import Projection as Projection
 from .spiking.simulate import SimulationResult as SimulationResult
 from .spiking.simulate import simulate as simulate
+from .active_dendrites import ActiveDendriteNeuron as ActiveDendriteNeuron
+from .active_dendrites import DendriticSegment as DendriticSegment
+from .dendrites import OptimalThreshold as OptimalThreshold
+from .dendrites import false_match_probability as false_match_probability
+from .dendrites import false_negative_probability as false_negative_probability
+from .dendrites import optimal_threshold as optimal_threshold
+from .dendrites import overlap_pmf as overlap_pmf
+from .dendrites import union_false_match_probability as union_false_match_probability

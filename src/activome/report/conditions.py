@@ -10,7 +10,7 @@ from activome.activity.schema import Activity, make
 from activome.activity.stacking import label_values, to_samples
 from activome.errors import ActivityError
 
-__all__ = ["condition_patterns"]
+__all__ = ["condition_patterns", "observation_patterns"]
 
 Array = np.ndarray[Any, Any]
 _POWER_KINDS = ("voltage", "field")
@@ -50,7 +50,48 @@ def condition_patterns(activity: Activity, label: str) -> Activity:
     >>> condition_patterns(a, "side").sizes["trial"]
     16
     """
-    owner = "condition_patterns"
+    means, of_rows = observation_patterns(activity, label, owner="condition_patterns")
+    keep = _repeated(of_rows, label, "condition_patterns")
+    patterns, of_rows = means[keep], of_rows[keep]
+    patterns = patterns - patterns.mean(axis=0)
+    spread = patterns.std(axis=0)
+    patterns = patterns[:, spread > 0] / spread[spread > 0]
+    return make(patterns, ("trial", "unit"), coords={label: ("trial", of_rows)})
+
+
+def observation_patterns(
+    activity: Activity, label: str, *, owner: str = "observation_patterns"
+) -> tuple[Array, Array]:
+    """Reduce a recording to one pattern of the units per observation of a label, in their order.
+
+    Parameters
+    ----------
+    activity : xarray.DataArray
+        Dims (trial, time, unit), any subset.
+    label : str
+        A coordinate along trial, time, or both.
+    owner : str, default="observation_patterns"
+        Who asks, for the messages.
+
+    Returns
+    -------
+    patterns : ndarray of float64, shape (n_observations, n_units)
+        Mean of each unit over a trial, or over a stretch in which the label stays the same; for
+        voltages and fields the logarithm of the mean square, where there are several samples.
+    labels : ndarray, shape (n_observations,)
+        Value of the label.
+
+    Raises
+    ------
+    ActivityError
+        If there is no such label, or it is one of times that all trials share.
+
+    Examples
+    --------
+    >>> a = make([[1.0], [3.0], [5.0]], coords={"side": ("time", ["l", "l", "r"])})
+    >>> [values.tolist() for values in observation_patterns(a, "side")]
+    [[[2.0], [5.0]], ['l', 'r']]
+    """
     values, index = to_samples(activity, owner=owner)
     names = label_values(index, label, owner=owner)
     dims = activity.coords[label].dims
@@ -73,13 +114,7 @@ def condition_patterns(activity: Activity, label: str) -> Activity:
     if activity.attrs.get("kind") in _POWER_KINDS and lengths.max() > 1:
         squares = np.add.reduceat(np.square(values, dtype=np.float64), starts, axis=0) / lengths
         means = np.log(np.maximum(squares, np.finfo(np.float64).tiny))
-    of_rows = names[starts]
-    keep = _repeated(of_rows, label, owner)
-    patterns, of_rows = means[keep], of_rows[keep]
-    patterns = patterns - patterns.mean(axis=0)
-    spread = patterns.std(axis=0)
-    patterns = patterns[:, spread > 0] / spread[spread > 0]
-    return make(patterns, ("trial", "unit"), coords={label: ("trial", of_rows)})
+    return means, names[starts]
 
 
 def _repeated(names: Array, label: str, owner: str) -> Array:

@@ -12,7 +12,7 @@ from activome._checks import human_bytes
 from activome.report._cache import Cache
 from activome.report.registry import SECTIONS
 
-__all__ = ["render_page"]
+__all__ = ["embed_picture", "page_environment", "render_page"]
 
 _LONGEST = 400
 _MARKS = {
@@ -37,25 +37,10 @@ def render_page(record: dict[str, Any], cache: Cache) -> str:
     str
         A page with its style and pictures inside.
     """
-    folder = files("activome.report") / "templates"
-    environment = jinja2.Environment(
-        loader=jinja2.DictLoader(
-            {item.name: item.read_text(encoding="utf-8") for item in folder.iterdir()
-             if item.name.endswith((".html", ".css"))}
-        ),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"cut": _cut, "p": _p, "bytes": human_bytes, "duration": _duration}
+    environment = page_environment()
 
     def picture(name: str) -> dict[str, str]:
-        content = cache.figure(name).read_bytes()
-        # Width and height stand in the first chunk of a PNG.
-        width = int.from_bytes(content[16:20], "big")
-        share = f"{min(100.0, 100.0 * width / _FULL_WIDTH):.1f}"
-        return {"data": base64.b64encode(content).decode("ascii"), "share": share}
+        return embed_picture(cache.figure(name).read_bytes())
 
     sections = [
         {"entry": entry, "cost": record["cost"][entry.name], **record["sections"][entry.name]}
@@ -72,6 +57,48 @@ def render_page(record: dict[str, Any], cache: Cache) -> str:
         seconds=sum(cost["wall_seconds"] for cost in record["cost"].values()),
         peak=max(cost["peak_memory_bytes"] for cost in record["cost"].values()),
     )
+
+
+def page_environment() -> jinja2.Environment:
+    """Return the templates of pages, with everything that is filled in escaped.
+
+    Returns
+    -------
+    jinja2.Environment
+        With the filters ``cut``, ``p``, ``bytes`` and ``duration``.
+    """
+    folder = files("activome.report") / "templates"
+    environment = jinja2.Environment(
+        loader=jinja2.DictLoader(
+            {item.name: item.read_text(encoding="utf-8") for item in folder.iterdir()
+             if item.name.endswith((".html", ".css"))}
+        ),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"cut": _cut, "p": _p, "bytes": human_bytes, "duration": _duration}
+    return environment
+
+
+def embed_picture(png: bytes) -> dict[str, str]:
+    """Return a picture as it stands in a page.
+
+    Parameters
+    ----------
+    png : bytes
+        The picture.
+
+    Returns
+    -------
+    dict of str to str
+        ``data`` in base64, and ``share``: its width as a percentage of that of the page.
+    """
+    # Width and height stand in the first chunk of a PNG.
+    width = int.from_bytes(png[16:20], "big")
+    share = f"{min(100.0, 100.0 * width / _FULL_WIDTH):.1f}"
+    return {"data": base64.b64encode(png).decode("ascii"), "share": share}
 
 
 def _cut(text: Any, length: int = _LONGEST) -> str:

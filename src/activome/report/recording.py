@@ -20,7 +20,7 @@ from activome.report.grid import kept_units, make_grid
 from activome.report.labels import Label, read_labels
 from activome.report.settings import ReportSettings
 
-__all__ = ["Recording", "analysis_grid", "open_recording"]
+__all__ = ["Recording", "analysis_grid", "load_source", "open_recording", "raster_of"]
 
 Array = np.ndarray[Any, Any]
 _COUNT_KINDS = ("spikes",)
@@ -147,9 +147,9 @@ def open_recording(
     ActivityError
         If the source is no recording, or no unit varies.
     """
-    data, name, code = _load(source)
+    data, name, code = load_source(source)
     events = data if isinstance(data, Events) else None
-    activity = _raster_of(data, settings) if isinstance(data, Events) else data
+    activity = raster_of(data, settings) if isinstance(data, Events) else data
     activity = ensure(activity, owner="report")
     if not {"trial", "time"} & set(activity.dims):
         raise ActivityError(
@@ -190,7 +190,28 @@ def analysis_grid(source: Any = None, settings: ReportSettings | None = None) ->
     return open_recording(source, settings or ReportSettings()).core
 
 
-def _load(source: Any) -> tuple[Any, str, str]:
+def load_source(source: Any) -> tuple[Any, str, str]:
+    """Read a source, or take it as it is.
+
+    Parameters
+    ----------
+    source : path-like, Activity, Events or None
+        A file, the name of a recording that ships, data, or None for the built-in recording.
+
+    Returns
+    -------
+    data : xarray.DataArray or Events
+        Lazy where it comes from a store.
+    name : str
+        What to call it.
+    code : str
+        Python that gives the source again.
+
+    Raises
+    ------
+    ActivityError
+        If the source is none of these.
+    """
     if source is None:
         from activome.samples.shipped import motor_cortex
 
@@ -222,8 +243,21 @@ def _open(path: Path) -> Any:
     return load(path)
 
 
-def _raster_of(events: Events, settings: ReportSettings) -> Activity:
-    """Bin events as finely as the number of samples allows, in bins of 1, 2 or 5 times 10^k s."""
+def raster_of(events: Events, settings: ReportSettings) -> Activity:
+    """Bin events as finely as the number of samples allows, in bins of 1, 2 or 5 times 10^k s.
+
+    Parameters
+    ----------
+    events : Events
+        Occurrences.
+    settings : ReportSettings
+        Most samples, and the memory limit.
+
+    Returns
+    -------
+    xarray.DataArray, shape (n_times, n_units) or (n_trials, n_times, n_units)
+        Counts.
+    """
     length = (events.t_stop - events.t_start) * events.tick
     most = _fitting_samples(settings, events.n_units)
     wanted = max(length * events.n_trials / most, min(0.05, length / 10))
