@@ -168,4 +168,13 @@ METHODS: tuple[Method, ...] = (
         data={"values": "count"},
     ),
     Method("choose_n_states", "activome.patterns.n_states", "function"),
+    Method("FilamentGraph", "activome.graphs.filaments", "other"),
+    Method("centre_line", "activome.graphs.filaments", "function"),
+    Method("filament_graph", "activome.graphs.filaments", "function"),
+    Method("ColourClustering", "activome.patterns.colour_clustering", "other"),
+    Method("InstanceScores", "activome.decoding.instance_score", "other"),
+    Method("score_instances", "activome.decoding.instance_score", "function"),
+    Method("centerline_overlap", "activome.decoding.instance_matching", "function"),
+    Method("match_greedy", "activome.decoding.instance_matching", "function"),
+    Method("match_many_to_many", "activome.decoding.instance_matching", "function"),
 )

@@ -1,3 +1,8 @@
 # One line per public name; the room loads each on first use.
 from .labels import DecodingResult as DecodingResult
 from .labels import decode_label as decode_label
+from .instance_score import InstanceScores as InstanceScores
+from .instance_score import score_instances as score_instances
+from .instance_matching import centerline_overlap as centerline_overlap
+from .instance_matching import match_greedy as match_greedy
+from .instance_matching import match_many_to_many as match_many_to_many
