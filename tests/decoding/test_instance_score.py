@@ -28,7 +28,7 @@ CROP = Path(__file__).parent / "data" / "fisbe_crop.npz"
 def masks_of(*boxes: tuple[slice, ...], shape: tuple[int, ...] = (30, 30, 30)) -> Array:
     masks = np.zeros((len(boxes), *shape), dtype=np.int32)
     for number, box in enumerate(boxes):
-        masks[(number, *box)] = number + 1
+        masks[number][box] = number + 1
     return masks
 
 
@@ -158,6 +158,7 @@ def test_real_block() -> None:
     # Found once by whole volumes, pair by pair, as in the test above.
     expected = np.zeros((4, 3))
     expected[0, 1], expected[2, 0] = 0.945712291252752, 0.7703984819734346
+    assert scores.likeness is not None
     np.testing.assert_allclose(scores.likeness, expected, atol=1e-12)
     assert scores.matches.tolist() == [[0, 1], [2, 0]]
     # Centre lines of 547 and 648 voxels, of which 518 and 406 are found.
@@ -181,7 +182,7 @@ def test_forms_of_input_agree() -> None:
     results = [
         score_instances(labels, found, remove_small=0),
         score_instances(masks[0], masks[1], remove_small=0),
-        score_instances(*flat, labels.shape, remove_small=0),
+        score_instances(flat[0], flat[1], labels.shape, remove_small=0),
     ]
     for other in results[1:]:
         np.testing.assert_array_equal(results[0].likeness, other.likeness)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,13 @@ def test_refusals() -> None:
 def test_fisbe_volume_is_read_with_its_scores(tmp_path: Path) -> None:
     folder = tmp_path / "fisbe_eval"
     folder.mkdir()
-    sets = {"gt_1": [0, 1], "gt_2": [2], "gt_10": [3], "pred_1": [0], "pred_12": [4]}
+    sets: dict[str, Any] = {
+        "gt_1": [0, 1],
+        "gt_2": [2],
+        "gt_10": [3],
+        "pred_1": [0],
+        "pred_12": [4],
+    }
     np.savez(folder / "R14A02-20180905_65_A6.npz", shape=(2, 3, 4), **sets)
     names = ["avg_f1_cov_score", "avg_gt_skel_coverage", "avg_TP_05_cldice", "TP_05_rel", "FS",
              "FM", "TP_05_rel_dim", "avg_gt_cov_dim", "TP_05_rel_overlap", "avg_gt_cov_overlap",

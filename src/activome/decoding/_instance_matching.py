@@ -120,13 +120,18 @@ class _Board:
     ) -> None:
         self.lines, self.truths, self.candidates = lines, truths, candidates
         self.threshold = threshold
-        self.left = {int(t): np.ones(lines[t].size, bool) for t in np.nonzero(candidates)[0]}
+        self.left: dict[int, Array] = {
+            t: np.ones(lines[t].size, dtype=np.bool_)
+            for t in np.flatnonzero(candidates.any(axis=1)).tolist()
+        }
         self.shared = {
             (int(t), int(p)): inside(lines[t], predictions[p])
             for t, p in zip(*np.nonzero(candidates), strict=True)
         }
         # What is left of a prediction on the line of each truth.
-        self.of_prediction = {pair: hit.copy() for pair, hit in self.shared.items()}
+        self.of_prediction: dict[tuple[int, int], Array] = {
+            pair: hit.copy() for pair, hit in self.shared.items()
+        }
         self.heap: list[tuple[float, int, int]] = []
         self.value: dict[tuple[int, int], float] = {}
 
@@ -150,10 +155,10 @@ class _Board:
     def consume(self, truth: int, prediction: int) -> None:
         """Use up what a matched pair shares, and queue what it changes anew."""
         self.left[truth] &= ~self.shared[truth, prediction]
-        for other in np.flatnonzero(self.candidates[truth]):
-            rest = self.left[truth] & self.shared[truth, int(other)]
-            self.queue(truth, int(other), float(rest.mean()))
-        for other in np.flatnonzero(self.candidates[:, prediction]):
-            rest = self.of_prediction[int(other), prediction]
+        for other in np.flatnonzero(self.candidates[truth]).tolist():
+            rest = self.left[truth] & self.shared[truth, other]
+            self.queue(truth, other, float(rest.mean()))
+        for other in np.flatnonzero(self.candidates[:, prediction]).tolist():
+            rest = self.of_prediction[other, prediction]
             rest &= ~inside(self.lines[other], self.truths[truth])
-            self.queue(int(other), prediction, float(rest.mean()))
+            self.queue(other, prediction, float(rest.mean()))

@@ -85,14 +85,14 @@ def read_fisbe(path: str | os.PathLike[str]) -> xr.Dataset:
         attributes = _attributes(root, truth)
         dim = [int(number) for number in attributes.get("dim_neurons", [])]
     in_folder = any(part.name == _PARTLY for part in place.resolve().parents)
-    found = xr.Dataset(data).assign_attrs(
+    volume = xr.Dataset(data).assign_attrs(
         dim_neurons=dim,
         partly=bool(attributes.get(_PARTLY, in_folder)),
         source=f"{place.name} (FISBe)",
     )
-    if "instance" in found.dims:
-        found = found.assign_coords(instance=range(1, found.sizes["instance"] + 1))
-    return found
+    if "instance" in volume.dims:
+        volume = volume.assign_coords(instance=range(1, volume.sizes["instance"] + 1))
+    return volume
 
 
 def _lazy(array: Any) -> da.Array:
