@@ -177,4 +177,13 @@ METHODS: tuple[Method, ...] = (
     Method("centerline_overlap", "activome.decoding.instance_matching", "function"),
     Method("match_greedy", "activome.decoding.instance_matching", "function"),
     Method("match_many_to_many", "activome.decoding.instance_matching", "function"),
+    Method("PopulationNet", "activome.networks.population", "other"),
+    Method(
+        "PopulationDecoder",
+        "activome.decoding.population_net",
+        "trial",
+        {"embed": 4, "channels": (6,), "max_epochs": 3},
+        {"unit_permutation": "the drawn read-in belongs to places, so training takes another path"},
+        data={"values": "count"},
+    ),
 )

@@ -6,3 +6,6 @@ from .instance_score import score_instances as score_instances
 from .instance_matching import centerline_overlap as centerline_overlap
 from .instance_matching import match_greedy as match_greedy
 from .instance_matching import match_many_to_many as match_many_to_many
+from .population_net import PopulationDecoder as PopulationDecoder
+from .alignment import ResponseAligner as ResponseAligner
+from .alignment import transfer_matrix as transfer_matrix

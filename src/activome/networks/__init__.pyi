@@ -24,3 +24,4 @@ from .spiking.plasticity import SymmetricSTDP as SymmetricSTDP
 from .spiking.projections import Projection as Projection
 from .spiking.simulate import SimulationResult as SimulationResult
 from .spiking.simulate import simulate as simulate
+from .population import PopulationNet as PopulationNet
