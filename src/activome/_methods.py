@@ -186,4 +186,8 @@ METHODS: tuple[Method, ...] = (
         {"unit_permutation": "the drawn read-in belongs to places, so training takes another path"},
         data={"values": "count"},
     ),
+    Method("ResponseAligner", "activome.decoding.alignment", "other"),
+    Method("transfer_matrix", "activome.decoding.alignment", "function"),
+    Method("TimeDecoding", "activome.decoding.over_time", "other"),
+    Method("decode_over_time", "activome.decoding.over_time", "function"),
 )

@@ -9,3 +9,5 @@ from .instance_matching import match_many_to_many as match_many_to_many
 from .population_net import PopulationDecoder as PopulationDecoder
 from .alignment import ResponseAligner as ResponseAligner
 from .alignment import transfer_matrix as transfer_matrix
+from .over_time import TimeDecoding as TimeDecoding
+from .over_time import decode_over_time as decode_over_time
