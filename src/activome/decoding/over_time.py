@@ -201,6 +201,7 @@ def decode_over_time(
     orders = np.stack(
         [np.arange(design.target.size), *(shuffle() for _ in range(n_permutations))], axis=1
     )
+    orders = orders.astype(np.int32)
     cube, index = to_trials(labelled, owner=owner)
     cube = cube[design.rows]
     times = np.asarray(labelled["time"].values, dtype=np.float64)
