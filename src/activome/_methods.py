@@ -190,4 +190,7 @@ METHODS: tuple[Method, ...] = (
     Method("transfer_matrix", "activome.decoding.alignment", "function"),
     Method("TimeDecoding", "activome.decoding.over_time", "other"),
     Method("decode_over_time", "activome.decoding.over_time", "function"),
+    Method("CrossValidation", "activome.decoding.validation", "other"),
+    Method("accuracy_by_units", "activome.decoding.validation", "function"),
+    Method("cross_validate_decoder", "activome.decoding.validation", "function"),
 )

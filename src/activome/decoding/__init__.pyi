@@ -11,3 +11,6 @@ from .alignment import ResponseAligner as ResponseAligner
 from .alignment import transfer_matrix as transfer_matrix
 from .over_time import TimeDecoding as TimeDecoding
 from .over_time import decode_over_time as decode_over_time
+from .validation import CrossValidation as CrossValidation
+from .validation import accuracy_by_units as accuracy_by_units
+from .validation import cross_validate_decoder as cross_validate_decoder
