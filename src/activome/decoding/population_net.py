@@ -284,7 +284,8 @@ class PopulationDecoder(ClassifierMixin, TrialEstimator):
         check_is_fitted(self)
         values, index = self._read(X, reset=False)
         labels = labels_of(y, index, len(values), "PopulationDecoder.score")
-        return float(np.average(self.predict(X) == labels, weights=sample_weight))
+        weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        return float(np.average(self.predict(X) == labels, weights=weights))
 
     def _check_parameters(self, owner: str) -> None:
         check_choice(self.count_transform, TRANSFORMS, name="count_transform", owner=owner)
@@ -308,7 +309,7 @@ class PopulationDecoder(ClassifierMixin, TrialEstimator):
         if not known.all():
             raise ActivityError(
                 f"{owner}: classes must be known from fit ({self.classes_.tolist()}); "
-                f"{np.asarray(labels)[~known][0]!r} is not."
+                f"{labels[~known].tolist()[0]!r} is not."
             )
         return np.asarray(codes)
 

@@ -137,11 +137,13 @@ def cross_validate_decoder(
     inputs = _inputs(decoder, values)
     predictions, probabilities = _held_out(decoder, inputs, labels, folds, classes)
     accuracy = float(np.mean(predictions == labels))
+    # Without groups labels move within folds, so that these keep equal shares of the classes.
+    within = _fold_of(folds, labels.size) if blocks is None else blocks
     null, p_value = np.zeros(0), None
     if n_permutations:
 
         def draw() -> float:
-            shuffled = labels[permute_labels(np.arange(labels.size), blocks, generator)]
+            shuffled = labels[permute_labels(np.arange(labels.size), within, generator)]
             guessed, _ = _held_out(decoder, inputs, shuffled, folds, classes)
             return float(np.mean(guessed == shuffled))
 
@@ -163,6 +165,13 @@ def cross_validate_decoder(
         null=null,
         p_value=p_value,
     )  # fmt: skip
+
+
+def _fold_of(folds: list[Fold], n: int) -> Array:
+    numbers = np.empty(n, dtype=np.int64)
+    for number, (_, test) in enumerate(folds):
+        numbers[test] = number
+    return numbers
 
 
 def _inputs(decoder: Any, values: Array) -> Array:

@@ -81,12 +81,12 @@ def _units(axis: Any, curve: Array) -> None:
 
 def _course(axis: Any, course: dict[str, Any]) -> None:
     times = 1000 * course["times"]
-    axis.plot(times, course["scores"], "k-o", label="each bin of 10 ms")
-    axis.axhline(course["limit"], color="C1", ls="--", label="largest of all bins by chance, 1 %")
+    axis.plot(times, course["scores"], "k-o", label="bins of 10 ms")
+    axis.axhline(course["limit"], color="C1", ls="--", label="largest by chance (1 %)")
     axis.axhline(_CHANCE, color="0.5", lw=1, ls=":", label="chance")
     axis.set(xlabel="time after onset (ms)", ylabel="balanced accuracy", ylim=(0, 1.05),
              title="Decoding over time")  # fmt: skip
-    axis.legend(loc="center left", bbox_to_anchor=(0.0, 0.72), fontsize=8)
+    axis.legend(loc="upper left", fontsize=8)
 
 
 def _spread(axis: Any, matrices: dict[str, Array]) -> None:
