@@ -24,7 +24,7 @@ def shared_code(n_units: int, labels: Array, seed: int) -> Array:
     courses = np.stack([np.sin(np.linspace(0, 3, 6)), np.linspace(1, 0, 6)])
     weights = rng.normal(size=(n_units, 2))
     drive = np.einsum("ul,lt->ult", weights, courses)[:, (labels == "b").astype(int)]
-    return rng.poisson(np.exp(1.0 + 0.8 * np.moveaxis(drive, 1, 0)))
+    return np.asarray(rng.poisson(np.exp(1.0 + 0.8 * np.moveaxis(drive, 1, 0))))
 
 
 def scaled_means(counts: Array, labels: Array) -> tuple[Array, Array, Array]:
@@ -93,7 +93,7 @@ def test_labels_of_trials_and_units_of_the_source() -> None:
     np.testing.assert_allclose(np.moveaxis(found.values, 2, 1), plain)
 
 
-class Nearest(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class Nearest(ClassifierMixin, BaseEstimator):
     """Nearest class mean of standardised roots; keeps what it was trained on."""
 
     seen: list[Array] = []  # noqa: RUF012

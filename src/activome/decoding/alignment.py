@@ -113,10 +113,14 @@ class ResponseAligner(BaseEstimator):
 
         Parameters
         ----------
-        X_source, X_target : xarray.DataArray or array-like, shape (n_trials, n_units, n_times)
-            Counts; numbers of trials and units may differ, times not.
-        y_source, y_target : array-like or str, shape (n_trials,)
-            Class of each trial, or the name of a label.
+        X_source : xarray.DataArray or array-like, shape (n_trials, n_units, n_times)
+            Counts of the source.
+        y_source : array-like or str, shape (n_trials,)
+            Class of each of its trials, or the name of a label.
+        X_target : xarray.DataArray or array-like, shape (n_trials, n_units, n_times)
+            Counts of the target; trials and units may be others, times not.
+        y_target : array-like or str, shape (n_trials,)
+            Class of each of its trials, or the name of a label.
 
         Returns
         -------

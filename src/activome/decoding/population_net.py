@@ -63,7 +63,7 @@ class PopulationDecoder(ClassifierMixin, TrialEstimator):
     ----------
     classes_ : ndarray, shape (n_classes,)
         Classes.
-    weights_ : dict of str to ndarray of float32
+    weights_ : dict of str to ndarray of float32, each of its own shape
         Weights of the network.
     mean_, spread_ : ndarray of float64, shape (n_units,)
         What each unit is standardised by.

@@ -57,7 +57,8 @@ def run_report(
 ) -> ReportResult:
     """Write a report of the patterns in a recording.
 
-    Quality, raster, statistics, dimensionality, parts, functional graph, geometry and decoding;
+    Quality, raster, statistics, dimensionality, parts, functional graph, geometry and decoding, as a
+    whole and over time;
     each statement that there is structure carries the null it was tested against.
 
     Parameters
