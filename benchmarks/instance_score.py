@@ -23,7 +23,10 @@ def make_volumes(side: float) -> dict[str, Any]:
     found = []
     for k in range(_FOUND):
         chosen = truth[k % _TRUTHS] | truth[int(rng.integers(_TRUTHS))]
-        found.append(chosen & (np.arange(n) < rng.integers(n // 2, n)))
+        places = np.flatnonzero(chosen)
+        cut = np.zeros_like(chosen)
+        cut.flat[places[: int(rng.uniform(0.5, 0.9) * places.size)]] = True
+        found.append(cut)
     masks = np.stack(found)
     flat = [[np.flatnonzero(m) for m in stack] for stack in (truth, masks)]
     lines = [[centre_line(v, truth.shape[1:]) for v in stack] for stack in flat]

@@ -182,7 +182,7 @@ METHODS: tuple[Method, ...] = (
         "PopulationDecoder",
         "activome.decoding.population_net",
         "trial",
-        {"embed": 4, "channels": (6,), "max_epochs": 3},
+        {"embed": 4, "channels": (6,), "max_epochs": 2},
         {"unit_permutation": "the drawn read-in belongs to places, so training takes another path"},
         data={"values": "count"},
     ),

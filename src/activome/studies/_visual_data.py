@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from copy import deepcopy
 from typing import Any
 
@@ -142,6 +143,15 @@ def across(seed: int, how: str, n_groups: int, size: int, n_epochs: int) -> Arra
     return np.asarray(matrix.values)
 
 
+@functools.cache
+def _trained(seed: int, group: int, n_groups: int, size: int, n_epochs: int) -> Any:
+    """Return the decoder of a group; the same one for every number of shots."""
+    counts, labels = _animals(seed, n_groups, size)[group]
+    train, _ = _split(labels, seed)
+    decoder = PopulationDecoder(max_epochs=n_epochs, random_state=seed)
+    return decoder.fit(counts[train], labels[train])
+
+
 def few_shots(seed: int, n_shots: int, n_groups: int, size: int, n_epochs: int) -> dict[str, float]:
     """Learn from few trials of the next group: with a trained trunk, a random one, from scratch.
 
@@ -164,11 +174,10 @@ def few_shots(seed: int, n_shots: int, n_groups: int, size: int, n_epochs: int) 
     train, test = _split(labels, seed)
     chosen = np.concatenate([train[labels[train] == c][:n_shots] for c in np.unique(labels)])
     found: dict[str, list[float]] = {"transferred": [], "random": [], "scratch": []}
-    for (source, _), (target, _) in zip(animals, animals[1:] + animals[:1], strict=True):
+    for k, (target, _) in enumerate(animals[1:] + animals[:1]):
         few = target[chosen], labels[chosen]
-        trained = PopulationDecoder(max_epochs=n_epochs, random_state=seed)
-        trained.fit(source[train], labels[train])
-        drawn = PopulationDecoder(max_epochs=0, random_state=seed).fit(source[train], labels[train])
+        trained = _trained(seed, k, n_groups, size, n_epochs)
+        drawn = deepcopy(_trained(seed, k, n_groups, size, 0))
         passes = 2 * n_epochs // 3
         moved = {
             "transferred": deepcopy(trained).partial_readin_fit(*few, max_epochs=passes),
