@@ -82,7 +82,7 @@ def _units(axis: Any, curve: Array) -> None:
 def _course(axis: Any, course: dict[str, Any]) -> None:
     times = 1000 * course["times"]
     axis.plot(times, course["scores"], "k-o", label="bins of 10 ms")
-    axis.axhline(course["limit"], color="C1", ls="--", label="largest by chance (1 %)")
+    axis.axhline(course["limit"], color="C1", ls="--", label="1 % level")
     axis.axhline(_CHANCE, color="0.5", lw=1, ls=":", label="chance")
     axis.set(xlabel="time after onset (ms)", ylabel="balanced accuracy", ylim=(0, 1.05),
              title="Decoding over time")  # fmt: skip
