@@ -72,7 +72,7 @@ def cases() -> Sequence[Case]:
     return [
         Case(
             name=f"{_TRIALS} trials, {_TIMES} bins, 5 folds, {_SHUFFLES} shuffles, n units",
-            sizes=(20, 100, 300),
+            sizes=(20, 60, 150),
             smoke=(20,),
             make=make_trials,
             ours=ours,
