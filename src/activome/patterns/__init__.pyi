@@ -22,3 +22,4 @@ from .n_states import choose_n_states as choose_n_states
 from .unit_expertise import UnitExpertise as UnitExpertise
 from .unit_expertise import average_precision as average_precision
 from .unit_expertise import chance_average_precision as chance_average_precision
+from .colour_clustering import ColourClustering as ColourClustering

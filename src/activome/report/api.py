@@ -57,8 +57,9 @@ def run_report(
 ) -> ReportResult:
     """Write a report of the patterns in a recording.
 
-    Quality, raster, statistics, dimensionality, parts, functional graph, geometry and decoding;
-    each statement that there is structure carries the null it was tested against.
+    Quality, raster, statistics, dimensionality, parts, functional graph, geometry, decoding, and
+    decoding over time; each statement that there is structure carries the null it was tested
+    against.
 
     Parameters
     ----------

@@ -56,4 +56,7 @@ SECTIONS = (
     SectionEntry("graph", "Functional graph", "Which units go together?", "Graph"),
     SectionEntry("geometry", "Geometry", "How are conditions told apart?", "Geometry"),
     SectionEntry("decoding", "Decoding", "What can be read from it?", "Decoding"),
+    SectionEntry(
+        "decoding_over_time", "Decoding over time", "When can it be read?", "Decoding over time"
+    ),
 )
