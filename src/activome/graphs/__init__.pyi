@@ -12,3 +12,4 @@ from .connectome import read_connectome as read_connectome
 from .connectome import read_functional_atlas as read_functional_atlas
 from .blockmodel import WeightedBlockModel as WeightedBlockModel
 from .blockmodel import description_length as description_length
+from .affinity import derivative_affinity as derivative_affinity

@@ -67,8 +67,12 @@ def _leading(matrix: Any, generator: np.random.Generator) -> tuple[Array, Array]
 
 
 def _kmeans(points: Array, k: int, generator: np.random.Generator) -> Array:
+    """Return clusters; one where there are not enough different points."""
+    distinct, place = np.unique(np.round(points, 12), axis=0, return_inverse=True)
+    if len(distinct) < k:
+        return np.zeros(len(points), dtype=np.int64)
     with warnings.catch_warnings():
         # A cluster that runs empty is one block less, and no harm to a start.
         warnings.simplefilter("ignore", UserWarning)
-        _, labels = kmeans2(points, k, iter=20, minit="++", rng=generator)
-    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+        _, labels = kmeans2(distinct, k, iter=20, minit="++", rng=generator)
+    return np.unique(labels[place.ravel()], return_inverse=True)[1].astype(np.int64)
