@@ -92,9 +92,8 @@ class Problem:
     ) -> int:
         """Let every node choose its block in place: the best one, or by Gibbs' law at some heat."""
         capacity = min(int(labels.max()) + 2, limit)
-        noise = np.zeros((self.n_nodes, capacity))
-        if heat:
-            noise = heat * generator.gumbel(size=noise.shape)
+        shape = (self.n_nodes, capacity)
+        noise = heat * generator.gumbel(size=shape) if heat else np.zeros(shape)
         moved = kernels.move_nodes(
             *self.graph, labels, capacity, generator.permutation(self.n_nodes), noise, self.kind,
             self.scale, self.pooled, self.factorials,

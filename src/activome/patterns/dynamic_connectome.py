@@ -14,11 +14,12 @@ from activome._random import RandomState, make_generator
 from activome.activity.estimators import TrialTransformer
 from activome.activity.stacking import SampleIndex
 from activome.errors import ActivityError, ParameterError
-from activome.graphs.affinity import pair_affinity, signed_roots
+from activome.graphs.affinity import signed_roots
 from activome.graphs.blockmodel import WeightedBlockModel
+from activome.patterns._affinity_rank import affinity_rank, affinity_tensor
 from activome.patterns._tensor_kernels import khatri_rao
 from activome.patterns.tensor import NonnegativeCP
-from activome.patterns.tensor_rank import agreement_of_starts, choose_rank
+from activome.patterns.tensor_rank import agreement_of_starts
 
 __all__ = ["DynamicConnectome"]
 
@@ -43,8 +44,9 @@ class DynamicConnectome(TrialTransformer):
     Parameters
     ----------
     rank : int or "auto", default="auto"
-        Number of components; "auto" takes the largest up to ``max_rank`` on which starts agree and
-        which predicts held-out entries better than the rank below (see ``choose_rank``).
+        Number of components; "auto" takes the largest up to ``max_rank`` on which starts agree,
+        which predicts held-out entries better than the rank below (see ``choose_rank``), and each
+        step to which lowers the error by more than in units shifted in time by lags of their own.
     max_rank : int, default=6
         Most components that "auto" tries.
     smooth : float in [0, inf), default=2.0
@@ -53,6 +55,8 @@ class DynamicConnectome(TrialTransformer):
         Whether the pairs below Otsu's cut of a component's loadings are no edges of its graph.
     assortative : bool, default=False
         As in ``WeightedBlockModel``.
+    n_surrogates : int, default=19
+        Shifted recordings per step of "auto"; the level of each step is 5 %.
     n_init : int, default=4
         Random starts of each factorisation.
     max_iter : int, default=500
@@ -83,6 +87,8 @@ class DynamicConnectome(TrialTransformer):
         What the communities save against one block, in nats.
     error_ : float
         Relative squared error of the factorisation.
+    p_values_ : list of float
+        Of each step from rank 2 on that "auto" tested; empty where there was none.
     match_ : float
         Median factor match score between the starts; 1 for one start.
 
@@ -129,6 +135,7 @@ class DynamicConnectome(TrialTransformer):
         smooth: float = 2.0,
         cut: str = "otsu",
         assortative: bool = False,
+        n_surrogates: int = 19,
         n_init: int = 4,
         max_iter: int = 500,
         tol: float = 1e-6,
@@ -139,6 +146,7 @@ class DynamicConnectome(TrialTransformer):
         self.smooth = smooth
         self.cut = cut
         self.assortative = assortative
+        self.n_surrogates = n_surrogates
         self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
@@ -167,7 +175,7 @@ class DynamicConnectome(TrialTransformer):
     def _fit(self, values: Array) -> None:
         self._check_parameters()
         first, second = np.triu_indices(values.shape[1], 1)
-        tensor, known = self._tensor(values, "DynamicConnectome.fit")
+        roots, tensor, known = self._tensor(values, "DynamicConnectome.fit")
         if not known.any(axis=(1, 2)).all():
             k = int(np.argmin(known.any(axis=(1, 2))))
             names = self._names()
@@ -176,7 +184,7 @@ class DynamicConnectome(TrialTransformer):
                 f"{names[first[k]]} and {names[second[k]]} never are. Drop one of them."
             )
         generator = make_generator(self.random_state)
-        self._factorise(tensor, known, generator)
+        self._factorise(roots, tensor, known, generator)
         self._name_loadings(first, second)
         self._find_motifs(first, second, generator)
 
@@ -187,12 +195,13 @@ class DynamicConnectome(TrialTransformer):
         else:
             check_integer(self.rank, name="rank", owner=owner, low=1)
         check_integer(self.max_rank, name="max_rank", owner=owner, low=1)
+        check_integer(self.n_surrogates, name="n_surrogates", owner=owner, low=19)
         check_integer(self.n_init, name="n_init", owner=owner, low=1)
         check_number(self.smooth, name="smooth", owner=owner, low=0.0, include_low=True)
         check_choice(self.cut, ("otsu", "none"), name="cut", owner=owner)
 
-    def _tensor(self, values: Array, owner: str) -> tuple[Array, Array]:
-        """Return affinities (pair, time, trial), and which pairs are known in which trial."""
+    def _tensor(self, values: Array, owner: str) -> tuple[Array, Array, Array]:
+        """Return roots, affinities (pair, time, trial), and which pairs are known in which."""
         n_trials, n_units, n_times = values.shape
         n_pairs = n_units * (n_units - 1) // 2
         check_memory(
@@ -203,31 +212,32 @@ class DynamicConnectome(TrialTransformer):
         )
         series = np.moveaxis(values, 1, 2)
         roots = signed_roots(series, float(self.smooth), True, self._names(), owner=owner)
-        first, second = np.triu_indices(n_units, 1)
-        tensor = np.moveaxis(pair_affinity(roots, first, second), 2, 0)
-        tensor = np.ascontiguousarray(np.moveaxis(tensor, 1, 2))
-        known = ~np.isnan(tensor[:, :1, :])
-        return tensor, known
+        tensor = affinity_tensor(roots)
+        return roots, tensor, ~np.isnan(tensor[:, :1, :])
 
     def _names(self) -> Array:
         names = getattr(self, "unit_names_", None)
         return np.arange(self.n_features_in_) if names is None else np.asarray(names)
 
-    def _factorise(self, tensor: Array, known: Array, generator: np.random.Generator) -> None:
+    def _factorise(
+        self, roots: Array, tensor: Array, known: Array, generator: np.random.Generator
+    ) -> None:
         mask = None if known.all() else known
-        options: dict[str, Any] = {"max_iter": self.max_iter, "tol": self.tol}
+        options: dict[str, Any] = {
+            "n_init": int(self.n_init),
+            "max_iter": self.max_iter,
+            "tol": self.tol,
+        }
+        self.p_values_: list[float] = []
         if isinstance(self.rank, str):
-            smallest = sorted(tensor.shape)[:2]
-            most = min(int(self.max_rank), smallest[0] * smallest[1])
-            n_init = max(2, int(self.n_init))
-            rank = choose_rank(
-                tensor, most, mask=mask, n_init=n_init, random_state=generator, **options
-            ).rank
+            options["n_init"] = max(2, options["n_init"])
+            self.rank_, self.p_values_ = affinity_rank(
+                roots, tensor, mask, int(self.max_rank), int(self.n_surrogates), generator, options
+            )
         else:
-            rank = int(self.rank)
-        model = NonnegativeCP(rank, n_init=int(self.n_init), random_state=generator, **options)
-        model.fit(tensor, mask)
-        self.rank_, self.weights_, self.error_ = rank, model.weights_, model.error_
+            self.rank_ = int(self.rank)
+        model = NonnegativeCP(self.rank_, random_state=generator, **options).fit(tensor, mask)
+        self.weights_, self.error_ = model.weights_, model.error_
         self.match_ = agreement_of_starts(model)
         self._factors = model.factors_
 
@@ -342,7 +352,7 @@ class DynamicConnectome(TrialTransformer):
         )
 
     def _transform(self, values: Array) -> Array:
-        tensor, known = self._tensor(values, "DynamicConnectome.transform")
+        _, tensor, known = self._tensor(values, "DynamicConnectome.transform")
         pairs, times = self.pair_loadings_.values.T, self.time_loadings_.values.T
         time_basis, time_triangle = linalg.qr(times, mode="economic")
         out = np.zeros((values.shape[0], self.rank_))
