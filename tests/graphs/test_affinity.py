@@ -46,7 +46,7 @@ def test_every_pair_by_definition(smooth: float) -> None:
     assert found["first"].values.tolist() == list("aaabbc")
     for trial in range(2):
         for k, (i, j) in enumerate(zip(*np.triu_indices(4, 1), strict=True)):
-            wanted = by_definition(values[trial], i, j, smooth)
+            wanted = by_definition(values[trial], int(i), int(j), smooth)
             np.testing.assert_allclose(found.values[trial, :, k], wanted, atol=1e-5)
 
 

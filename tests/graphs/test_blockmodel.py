@@ -155,8 +155,8 @@ def test_factorials_beyond_the_table() -> None:
     short, whole = factorials(3, 0.0), factorials(1000, 0.0)
     assert short.size < 10
     for e in (200.0, 4000.0, 70_000.0):
-        by_series = pair_score.py_func(EXPONENTIAL, 1e5, e, 300.0, 1.0, short)
-        by_table = pair_score.py_func(EXPONENTIAL, 1e5, e, 300.0, 1.0, whole)
+        by_series = pair_score(EXPONENTIAL, 1e5, e, 300.0, 1.0, short)
+        by_table = pair_score(EXPONENTIAL, 1e5, e, 300.0, 1.0, whole)
         assert by_series == pytest.approx(by_table, rel=1e-12)
 
 

@@ -40,7 +40,8 @@ def test_planted_motifs(fitted: tuple[DynamicConnectome, Array]) -> None:
     assert model.strongest_[late].nonzero()[0].tolist() == [5, 6, 7, 8, 9]
     times = model.time_loadings_.values
     assert (times[early, 10:50] ** 2).sum() > 0.8 > 0.2 > (times[late, 10:50] ** 2).sum()
-    assert (model.trial_loadings_.values[late, :2] < 0.2).all()
+    animals = model.trial_loadings_.values[late]
+    assert animals[:2].max() < 0.5 * animals[2:].min()
     assert (model.description_gain_ > 0).all()
     assert model.match_ > 0.99
 
