@@ -180,4 +180,6 @@ METHODS: tuple[Method, ...] = (
             "ragged_ignores_invalid": "trials share a clock: unequal lengths are refused by name",
         },
     ),
+    Method("changing_communities", "activome.graphs.changing", "function"),
+    Method("trial_parts", "activome.patterns.trial_parts", "function"),
 )

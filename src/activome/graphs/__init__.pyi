@@ -13,3 +13,5 @@ from .connectome import read_functional_atlas as read_functional_atlas
 from .blockmodel import WeightedBlockModel as WeightedBlockModel
 from .blockmodel import description_length as description_length
 from .affinity import derivative_affinity as derivative_affinity
+from .changing import ChangingCommunities as ChangingCommunities
+from .changing import changing_communities as changing_communities

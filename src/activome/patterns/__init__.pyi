@@ -20,3 +20,5 @@ from .hmm_glm import HMMGLM as HMMGLM
 from .n_states import StatesResult as StatesResult
 from .n_states import choose_n_states as choose_n_states
 from .dynamic_connectome import DynamicConnectome as DynamicConnectome
+from .trial_parts import TrialParts as TrialParts
+from .trial_parts import trial_parts as trial_parts
