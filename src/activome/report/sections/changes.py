@@ -134,7 +134,11 @@ def _figure(recording: Recording, found: ChangingCommunities) -> Figure:
         )  # fmt: skip
         spans.axvline(0.5, color="white", lw=4)
         spans.set_xticks(range(len(labels) + 1), ["all", *_spans(recording, found)])
-        spans.set(xlabel="span", ylabel="unit, by community", title="Communities in each span")
+        spans.set(
+            xlabel="start of the span",
+            ylabel="unit, by community",
+            title="Communities in each span",
+        )
         spans.set_yticks([])
         null.hist(found.null, bins=20, color=draw.NULL, label="blocks shuffled")
         null.axvline(found.gain, color=draw.ACCENT, label="recording")
@@ -161,6 +165,6 @@ def _figure(recording: Recording, found: ChangingCommunities) -> Figure:
 def _spans(recording: Recording, found: ChangingCommunities) -> list[str]:
     starts = found.bounds[:-1]
     if recording.has_trials or "time" not in recording.grid.dims:
-        return [f"{start:,}" for start in starts]
+        return [f"sample {start:,}" for start in starts]
     times = recording.grid["time"].values
     return [f"{times[start]:.4g} s" for start in starts]

@@ -123,7 +123,9 @@ def _figure(recording: Recording, found: TrialParts) -> Figure:
             units.set_yticks(range(strong.size), [draw.short(names[j], 10) for j in strong])
             units.tick_params(axis="y", labelsize=5.5)
             units.set_ylabel(f"part {k + 1}")
-            time.plot(found.times["time"].values, found.times.values[k], "o-", ms=2.5)
+            time.plot(
+                found.times["time"].values, found.times.values[k], "o-", ms=2.5, color=draw.ACCENT
+            )
             time.set_ylim(bottom=0)
             time.set_yticks([])
             trial.plot(found.trials.values[k], ".", ms=3, color=draw.ACCENT)
