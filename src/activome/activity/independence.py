@@ -256,7 +256,22 @@ def _memory_factor(centred: Array) -> Array:
 
 
 def trial_lengths(activity: Activity, mask: Array | None, n_samples: int) -> Array:
-    """Return the number of valid samples of each trial; one trial where there is no such dim."""
+    """Return the number of valid samples of each trial.
+
+    Parameters
+    ----------
+    activity : xarray.DataArray
+        An Activity.
+    mask : ndarray of bool, shape (n_trials, n_times), optional
+        Valid samples.
+    n_samples : int
+        Valid samples of all trials.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_trials,)
+        Samples per trial; one trial where there is no such dim.
+    """
     if "trial" not in activity.dims:
         return np.array([n_samples])
     if mask is not None:
