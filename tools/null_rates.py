@@ -31,12 +31,14 @@ KINDS = ("poisson", "ar1", "drift", "heavy_tailed", "ragged")
 # Ensembles and graph stand together: they rest on the same partition, found once per recording.
 GROUPS = (
     "activity graph", "dimensions", "parts", "geometry", "decoding", "decoding_over_time",
+    "trials", "changes",
 )  # fmt: skip
 _ENTRIES = {entry.name: entry for entry in SECTIONS}
 _PICTURES = (
     "dimensions._figure", "parts._figure", "parts._choice", "graph._figure", "geometry._figure",
     "decoding._scores", "decoding._traces", "decoding._confusion", "statistics._figure",
-    "activity._figures", "overview._figure", "decoding_over_time._figure",
+    "activity._figures", "overview._figure", "decoding_over_time._figure", "trials._figure",
+    "changes._figure",
 )  # fmt: skip
 
 

@@ -216,4 +216,18 @@ METHODS: tuple[Method, ...] = (
     Method("CrossValidation", "activome.decoding.validation", "other"),
     Method("accuracy_by_units", "activome.decoding.validation", "function"),
     Method("cross_validate_decoder", "activome.decoding.validation", "function"),
+    Method("derivative_affinity", "activome.graphs.affinity", "function"),
+    Method(
+        "DynamicConnectome",
+        "activome.patterns.dynamic_connectome",
+        "trial",
+        {"rank": 2, "n_init": 1, "max_iter": 20, "tol": 0.1, "random_state": 0},
+        {
+            "unit_permutation": "the random start belongs to places, so optima may differ",
+            "boolean_input": "two levels do not vary in every trial, which is refused by name",
+            "ragged_ignores_invalid": "trials share a clock: unequal lengths are refused by name",
+        },
+    ),
+    Method("changing_communities", "activome.graphs.changing", "function"),
+    Method("trial_parts", "activome.patterns.trial_parts", "function"),
 )

@@ -64,3 +64,32 @@ def test_structure_is_found_where_it_is(name: str, signed: bool) -> None:
     values = np.repeat(drive, 5, axis=1) * 1.5 + rng.normal(size=(400, 10))
     recording = _open(make(values, sampling_rate=10.0), 0)
     assert says_there_is(ENTRIES[name].analyse()(recording, SETTINGS))
+
+
+def test_parts_of_trials_are_found_where_they_are() -> None:
+    rate = np.full((30, 6, 8), 0.5)
+    rate[::2, 1:3, :4] += 6.0
+    rate[::3, 3:5, 4:] += 6.0
+    counts = np.random.default_rng(0).poisson(rate)
+    recording = _open(make(counts, sampling_rate=10.0, kind="spikes", units="events"), 0)
+    section = ENTRIES["trials"].analyse()(recording, SETTINGS)
+    assert says_there_is(section)
+    assert section.numbers["n_parts"] >= 2
+
+
+def test_a_change_of_communities_is_found_where_it_is() -> None:
+    rng = np.random.default_rng(0)
+    drive = np.repeat(rng.normal(size=(800, 2)), 4, axis=1)
+    drive[400:] = drive[400:, [0, 1, 4, 5, 2, 3, 6, 7]]
+    values = drive + 0.7 * rng.normal(size=drive.shape)
+    section = ENTRIES["changes"].analyse()(_open(make(values, sampling_rate=10.0), 0), SETTINGS)
+    assert says_there_is(section)
+    assert section.numbers["moved"] > 0.2
+
+
+@pytest.mark.parametrize("name", ["trials", "changes"])
+def test_what_a_recording_is_too_short_for_is_said(name: str) -> None:
+    values = np.cumsum(np.random.default_rng(0).normal(size=(120, 4)), axis=0)
+    section = ENTRIES[name].analyse()(_open(make(values, sampling_rate=10.0), 0), SETTINGS)
+    assert section.verdict.kind == "not applicable"
+    assert section.code.splitlines()[2].startswith("print(dict(grid.sizes))")

@@ -15,3 +15,6 @@ from .blockmodel import description_length as description_length
 from .filaments import FilamentGraph as FilamentGraph
 from .filaments import centre_line as centre_line
 from .filaments import filament_graph as filament_graph
+from .affinity import derivative_affinity as derivative_affinity
+from .changing import ChangingCommunities as ChangingCommunities
+from .changing import changing_communities as changing_communities

@@ -23,3 +23,6 @@ from .unit_expertise import UnitExpertise as UnitExpertise
 from .unit_expertise import average_precision as average_precision
 from .unit_expertise import chance_average_precision as chance_average_precision
 from .colour_clustering import ColourClustering as ColourClustering
+from .dynamic_connectome import DynamicConnectome as DynamicConnectome
+from .trial_parts import TrialParts as TrialParts
+from .trial_parts import trial_parts as trial_parts
