@@ -9,7 +9,7 @@ import pytest
 
 from activome.errors import ActivityError, ParameterError
 from activome.patterns._glm_newton import inverse_link, log_prob
-from activome.patterns._hmm_glm_steps import expected
+from activome.patterns._hmm_glm_blocks import expected
 from activome.patterns.glm import PopulationGLM
 from activome.patterns.hmm_glm import HMMGLM
 
