@@ -74,11 +74,10 @@ def onehot_start(weights: Array, bias: Array) -> Parameters:
     return {"logits": logits, "raw": raw, "prior": logits.mean(axis=0), "bias": bias.copy()}
 
 
-def hard_weights(parameters: Parameters, allowed: Array) -> tuple[Array, Array]:
-    """Return weights under the most likely sign of every pair, and these signs."""
-    signs = parameters["logits"].argmax(axis=-1) - 1
-    signs = signs * allowed.astype(np.int64)
-    return signs * np.logaddexp(0.0, parameters["raw"]), signs
+def hard_weights(parameters: Parameters, allowed: Array) -> Array:
+    """Return the weights under the most likely sign of every pair."""
+    signs = parameters["logits"].argmax(axis=-1) - 1.0
+    return np.asarray(signs * allowed * np.logaddexp(0.0, parameters["raw"]))
 
 
 def onehot_step(

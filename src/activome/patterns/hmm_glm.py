@@ -101,7 +101,7 @@ class HMMGLM(SwitchingOutputs):
     transition_ : ndarray of float64, shape (n_states, n_states)
         Transition probabilities; the first state is uniform.
     adjacency_ : ndarray of int64, shape (n_states, n_units, n_units)
-        Signs of the weights: -1, 0 or 1. Without the one-hot prior, 0 is up to 0.1.
+        Signs of the weights: -1, 0 or 1; 0 stands for weights of up to 0.1.
     prior_mean_ : ndarray of float64, shape (n_units, n_units)
         Common matrix: mean of the weights over states.
     prior_probs_ : ndarray of float64 or None, shape (n_units, n_units, 3)
@@ -339,9 +339,8 @@ class HMMGLM(SwitchingOutputs):
         return prior != "onehot" and abs(change) <= self.tol * size
 
     def _weights(self, parameters: dict[str, Array], prior: str) -> tuple[Array, Array]:
-        if prior == "onehot":
-            return hard_weights(parameters, self._allowed)
-        weights = parameters["weights"]
+        is_onehot = prior == "onehot"
+        weights = hard_weights(parameters, self._allowed) if is_onehot else parameters["weights"]
         return weights, (np.sign(weights) * (np.abs(weights) > 0.1)).astype(np.int64)
 
     def _keep(self, found: dict[str, Any]) -> None:
