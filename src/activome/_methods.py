@@ -168,4 +168,12 @@ METHODS: tuple[Method, ...] = (
         data={"values": "count"},
     ),
     Method("choose_n_states", "activome.patterns.n_states", "function"),
+    Method(
+        "PopulationHMM",
+        "activome.patterns.population_hmm",
+        "sequence",
+        {"n_init": 1, "random_state": 0},
+        data={"values": "count"},
+    ),
+    Method("find_states", "activome.patterns.found_states", "function"),
 )

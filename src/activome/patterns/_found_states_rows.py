@@ -35,6 +35,8 @@ class BinnedRows:
         Whether a trial begins.
     bin_size : int
         Samples per bin.
+    units : ndarray of int64, shape (n_units,)
+        Place of each unit in the recording.
     step : int
         Smallest step of a shift in bins: the length of a trial where trials are shifted, else 1.
     """
@@ -44,6 +46,7 @@ class BinnedRows:
     start: Array
     is_first: Array
     bin_size: int
+    units: Array
     step: int
 
 
@@ -81,6 +84,7 @@ def read_rows(activity: Any, max_samples: int, max_units: int) -> BinnedRows:
         start=np.concatenate(start),
         is_first=np.diff(trial_of, prepend=-1) != 0,
         bin_size=bin_size,
+        units=drawn[varies],
         step=len(binned[0]) if is_even else 1,
     )
 

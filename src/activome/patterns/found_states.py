@@ -60,6 +60,8 @@ class FoundStates:
         Transition probabilities from bin to bin.
     trial, start : ndarray of int64, shape (n_bins,)
         Trial of each bin, and its first sample in the trial.
+    units : ndarray of int64, shape (n_units,)
+        Place of each unit of ``patterns`` in the recording.
     bin_size : int
         Samples per bin.
     """
@@ -77,6 +79,7 @@ class FoundStates:
     transition: Array
     trial: Array
     start: Array
+    units: Array
     bin_size: int
 
 
@@ -217,6 +220,7 @@ def _find(
         transition=chain.transition[np.ix_(order, order)],
         trial=data.trial,
         start=data.start,
+        units=data.units,
         bin_size=data.bin_size,
     )
 

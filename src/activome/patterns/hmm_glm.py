@@ -32,6 +32,7 @@ Array = np.ndarray[Any, Any]
 _ONEHOT_STRENGTH, _ONEHOT_RATE = 4.0, 1.5
 _FALL = 1e-9
 _MOST_NEWTON_UNITS = 64
+_START_SPREAD = 0.3
 
 
 def _signed(parameters: dict[str, Array]) -> dict[str, Array]:
@@ -252,7 +253,9 @@ class HMMGLM(SwitchingOutputs):
         bias = np.array([predictor_of(mean, self.link) for mean in counts.mean(axis=0)])
         rows = 1 if self.share_bias else n_states
         wobble = 0.0 if self.share_bias else 0.1 * generator.standard_normal((rows, n_units))
-        weights = 0.01 * generator.standard_normal((n_states, n_units, n_units))
+        # From almost equal states a whole Newton step goes to a poor optimum more often than not.
+        spread = _START_SPREAD * min(1.0, (20 / n_units) ** 0.5)
+        weights = spread * generator.standard_normal((n_states, n_units, n_units))
         return {
             "weights": weights * self._allowed,
             "bias": np.tile(bias, (rows, 1)) + wobble,

@@ -53,6 +53,7 @@ SECTIONS = (
     SectionEntry("statistics", "Statistics of the units", "How do single units behave?", "Memory"),
     SectionEntry("dimensions", "Dimensionality", "How many dimensions does it use?", "Dimensions"),
     SectionEntry("parts", "Parts", "Of which parts is it made?", "Parts"),
+    SectionEntry("states", "States", "Which states does it move through?", "States"),
     SectionEntry("graph", "Functional graph", "Which units go together?", "Graph"),
     SectionEntry("geometry", "Geometry", "How are conditions told apart?", "Geometry"),
     SectionEntry("decoding", "Decoding", "What can be read from it?", "Decoding"),

@@ -114,10 +114,10 @@ def _chooser(seed: int) -> HMMGLM:
     return HMMGLM(prior="gaussian", share_bias=False, n_init=2, max_iter=15, random_state=seed)
 
 
-def number_of_planted(seed: int, n_states: int, n_bins: int) -> dict[str, Any]:
-    """Choose the number of planted states among one to five."""
+def number_of_planted(seed: int, n_states: int, n_bins: int, most: int) -> dict[str, Any]:
+    """Choose the number of planted states among one to ``most``."""
     counts, _ = planted(seed, n_states, 10).simulate(n_bins, 2, random_state=seed)
-    chosen = choose_n_states(_chooser(seed), counts, (1, 2, 3, 4, 5), n_folds=3)
+    chosen = choose_n_states(_chooser(seed), counts, tuple(range(1, most + 1)), n_folds=3)
     return {"n_states": chosen.n_states, "score": chosen.score.mean(axis=1)}
 
 
