@@ -34,10 +34,10 @@ def normal_scores(values: Array) -> Array:
     """Return each column's ranks as quantiles of a normal law; ties share their mean rank."""
     n = len(values)
     out = np.empty(values.shape)
-    for column, place in zip(values.T, out.T, strict=True):
-        _, inverse, count = np.unique(column, return_inverse=True, return_counts=True)
+    for k in range(values.shape[1]):
+        _, inverse, count = np.unique(values[:, k], return_inverse=True, return_counts=True)
         rank = np.cumsum(count) - (count - 1) / 2.0
-        place[:] = special.ndtri((rank[inverse] - 0.5) / n)
+        out[:, k] = special.ndtri((rank[inverse] - 0.5) / n)
     return out
 
 

@@ -37,7 +37,7 @@ def _log_mean(eta: float, small: float, mean: float, link: int) -> float:
     if link == 2:
         return eta
     if link == 0:
-        return min(eta, 0.0) - np.log1p(small)
+        return float(min(eta, 0.0) - np.log1p(small))
     return float(np.log(mean)) if eta > -30.0 else eta
 
 

@@ -25,7 +25,7 @@ __all__ = ["FoundStates", "find_states"]
 
 Array = np.ndarray[Any, Any]
 _OWNER = "find_states"
-_STOP_AFTER = 20
+_STOP_AFTER = 5
 _FINAL_ROUNDS = 200
 _FEWEST_SAMPLES = 80
 
@@ -85,7 +85,7 @@ class FoundStates:
 
 def find_states(
     activity: Any,
-    candidates: Sequence[int] = (2, 3, 4),
+    candidates: Sequence[int] = (2, 3, 4, 5),
     *,
     n_surrogates: int = 99,
     alpha: float = 0.05,
@@ -108,10 +108,10 @@ def find_states(
     ----------
     activity : xarray.DataArray or array-like of shape (n_times, n_units)
         Counts or amplitudes, with trials or without, finite.
-    candidates : sequence of int, default=(2, 3, 4)
+    candidates : sequence of int, default=(2, 3, 4, 5)
         Numbers of states to try, each at least 2.
     n_surrogates : int, default=99
-        Surrogates of each null; fewer are drawn where 20 of them are above the recording.
+        Surrogates of each null; fewer are drawn where 5 of them are above the recording.
     alpha : float in (0, 1), default=0.05
         Level.
     n_dims : int, default=5

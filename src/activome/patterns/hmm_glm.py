@@ -68,7 +68,8 @@ class HMMGLM(SwitchingOutputs):
     gaussian_scale : float in (0, inf), default=1/3
         Standard deviation of weights around the common matrix.
     learn_scale : bool, default=False
-        Set it to the root mean square deviation after each round.
+        Set it to the root mean square deviation after each round, at least 0.001; states that the
+        counts do not tell apart may shrink to one.
     tau : float in (0, inf), default=0.5
         Temperature of the relaxed one-hot choice.
     prior_weight : float in [0, inf), default=1.0

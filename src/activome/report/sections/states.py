@@ -12,13 +12,13 @@ from activome.report import figures as draw
 from activome.report._code import three_lines
 from activome.report.recording import Recording
 from activome.report.section import Figure, Section, Statement, Table, Test, Verdict
-from activome.report.sections._shared import not_applicable, number, p_text, shift_null, unit_order
+from activome.report.sections._shared import not_applicable, number, p_text, shift_null
 from activome.report.settings import ReportSettings
 
 __all__ = ["analyse"]
 
 Array = np.ndarray[Any, Any]
-_CANDIDATES = (2, 3, 4)
+_CANDIDATES = (2, 3, 4, 5)
 _FEWEST_SAMPLES = 80
 _MOST_COLUMNS = 1500
 
@@ -65,9 +65,11 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
     best = float(found.gain.max())
     test = _test(recording, found)
     width = recording.bin_width * found.bin_size
+    # The largest number that was tried may not be where it ends.
+    many = f"at least {found.n_states}" if found.n_states == _CANDIDATES[-1] else found.n_states
     statements = [
         Statement.judged(
-            f"There are states: {found.n_states} of them predict stretches that were held out "
+            f"There are states: {many} of them predict stretches that were held out "
             f"better than one state does (by {number(best, 2)} nats per bin of {number(width)} s), "
             "and better than in either null",
             "One state is enough: two or more predict stretches that were held out no better than "
@@ -197,7 +199,7 @@ def _figure(recording: Recording, found: FoundStates) -> Figure:
     times, label = _times(recording, found)
     shown = draw.shrink(found.probabilities.T, n_states, _MOST_COLUMNS)
     x = draw.shrink(times[np.newaxis], 1, _MOST_COLUMNS)[0]
-    order = _order(recording, found)
+    order = _order(found.patterns)
     limit = float(max(np.quantile(np.abs(found.patterns), 0.99), 1e-3))
     with draw.style():
         figure = draw.canvas(1.0 + 0.5 * n_states)
@@ -217,7 +219,7 @@ def _figure(recording: Recording, found: FoundStates) -> Figure:
             vmin=-limit, vmax=limit,
         )  # fmt: skip
         right.set_yticks(range(n_states), names)
-        right.set(title="Mean of each unit in a state", xlabel="units, by community", xticks=[])
+        right.set(title="Mean of each unit in a state", xlabel="units, by their highest state", xticks=[])
         bar = figure.colorbar(image, ax=right, shrink=0.8, pad=0.02)
         bar.set_label("standard deviations")
         bar.outline.set_visible(False)
@@ -239,11 +241,7 @@ def _times(recording: Recording, found: FoundStates) -> tuple[Array, str]:
     return recording.grid["time"].values[found.start].astype(np.float64), "time (s)"
 
 
-def _order(recording: Recording, found: FoundStates) -> Array:
-    """Return the order of the searched units in the order of the communities."""
-    if "order" not in recording.memo:
-        return np.argsort(found.patterns[-1], kind="stable")
-    everyone: Array = unit_order(recording, np.zeros(recording.core_units.size, np.int64))
-    rank = np.empty(everyone.size, dtype=np.int64)
-    rank[everyone] = np.arange(everyone.size)
-    return np.argsort(rank[found.units], kind="stable")
+def _order(patterns: Array) -> Array:
+    """Return the order of units by the state in which they are highest, and how high they are."""
+    state = patterns.argmax(axis=0)
+    return np.lexsort((-patterns.max(axis=0), state))
