@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from activome.errors import ConvergenceWarning
-from activome.patterns._hmm import forward_backward
 from activome.patterns._history import exponential_basis, history_features
+from activome.patterns._hmm import forward_backward
 from activome.patterns.hmm_glm import HMMGLM
 from harness import Case, Peer, main
 

@@ -32,9 +32,10 @@ KINDS = ("poisson", "ar1", "drift", "heavy_tailed", "ragged")
 GROUPS = ("activity graph", "dimensions", "parts", "states", "geometry", "decoding")
 _ENTRIES = {entry.name: entry for entry in SECTIONS}
 _PICTURES = (
-    "dimensions._figure", "parts._figure", "parts._choice", "states._figure", "states._choice", "graph._figure", "geometry._figure",
-    "decoding._scores", "decoding._traces", "decoding._confusion", "statistics._figure",
-    "activity._figures", "overview._figure",
+    "dimensions._figure", "parts._figure", "parts._choice", "states._figure", "states._choice",
+    "graph._figure", "geometry._figure", "decoding._scores",
+    "decoding._traces", "decoding._confusion", "statistics._figure", "activity._figures",
+    "overview._figure",
 )  # fmt: skip
 
 

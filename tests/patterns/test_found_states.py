@@ -1,4 +1,4 @@
-"""States of a population: planted ones, none in activity of one state, and the parts of the test."""
+"""States of a population: planted ones, none where there is one, and the parts of the test."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -40,10 +40,7 @@ def test_sums_of_a_block_by_enumeration() -> None:
     np.add.at(pairs, (paths[:, :-1], paths[:, 1:]), weight[:, np.newaxis])
     gamma = np.stack([weight @ (paths == s) for s in range(n_states)], axis=1)
     for cuts in ([0, 5], [0, 1, 5], [0, 2, 3, 5]):
-        sums = [
-            summarise_block(rows[a:b], log_b[a:b], transition)
-            for a, b in zip(cuts[:-1], cuts[1:], strict=True)
-        ]
+        sums = [summarise_block(rows[a:b], log_b[a:b], transition) for a, b in pairwise(cuts)]
         whole = sums[0]
         for part in sums[1:]:
             whole = join(whole, part)

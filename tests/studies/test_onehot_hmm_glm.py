@@ -50,5 +50,5 @@ def test_recordings(tmp_path: Path) -> None:
     assert (len(own), own[0].shape) == (6, (1000, 4))
     np.testing.assert_array_equal(own[0], np.minimum(counts[:1000], 2))
     write_store(make(counts[:900], sampling_rate=20.0, kind="spikes"), tmp_path / "short.zarr")
-    with pytest.raises(ReadError, match="3 units with 0.1 to 0.6 spikes per bin and 6,000 bins"):
+    with pytest.raises(ReadError, match=r"3 units with 0\.1 to 0\.6 spikes per bin and 6,000"):
         recording("own", str(tmp_path / "short.zarr"))

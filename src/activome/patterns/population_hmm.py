@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from typing import Any
 
 import numpy as np
-from scipy import special
 from sklearn.cluster import KMeans
-from sklearn.utils.validation import check_is_fitted
 
 from activome._checks import check_choice, check_integer, check_number
 from activome._random import RandomState, spawn_generators
 from activome.activity.blocks import BlockSource
-from activome.activity.estimators.sequence import SequenceEstimator
 from activome.errors import ActivityError, ConvergenceWarning
 from activome.patterns._counts import check_counts, stack_sequences
-from activome.patterns._hmm import forward_backward, log_likelihood, viterbi
+from activome.patterns._hmm import forward_backward
+from activome.patterns._population_hmm_outputs import PopulationOutputs, log_emissions
 from activome.patterns._population_hmm_sums import BlockSums, close, join, summarise_block
 
 __all__ = ["PopulationHMM"]
@@ -31,7 +30,7 @@ _START_BINS = 5000
 _BLOCK_ROWS = 4096
 
 
-class PopulationHMM(SequenceEstimator):
+class PopulationHMM(PopulationOutputs):
     """Find states of a population, each with a mean of its own for every unit.
 
     The state is a Markov chain; given the state, units are independent, Poisson counts or Gaussian
@@ -141,21 +140,6 @@ class PopulationHMM(SequenceEstimator):
                 best = state
         self.finish(best)
 
-    def _check_rows(self, rows: Array, *, silent: str) -> None:
-        names = getattr(self, "unit_names_", None)
-        if self.family == "poisson":
-            check_counts(rows, owner="PopulationHMM.fit", names=names, silent=silent)
-        elif silent == "refuse" and len(rows) > 1 and not rows.var(axis=0).all():
-            self._refuse_constant(rows.var(axis=0), names)
-
-    def _refuse_constant(self, variance: Array, names: Array | None) -> None:
-        still = np.flatnonzero(variance == 0)
-        labels = still if names is None else np.asarray(names)[still]
-        raise ActivityError(
-            f"PopulationHMM.fit: every unit must vary; {still.size} of {variance.size} do not, "
-            f"units {[str(label) for label in labels[:5]]}. Drop them first."
-        )
-
     def _first(
         self, sample: Array, mean: Array, variance: Array, generator: np.random.Generator
     ) -> Parameters:
@@ -178,21 +162,6 @@ class PopulationHMM(SequenceEstimator):
             "mean": mean, "variance": variance, "history": [], "ll": -np.inf,
         }  # fmt: skip
 
-    def _log_b(self, rows: Array, state: Parameters) -> Array:
-        means, log_b = state["means"], np.empty((len(rows), len(state["means"])))
-        for first in range(0, len(rows), _BLOCK_ROWS):
-            part = rows[first : first + _BLOCK_ROWS]
-            at = log_b[first : first + _BLOCK_ROWS]
-            if self.family == "poisson":
-                at[:] = part @ np.log(means).T - means.sum(axis=1)
-                at -= special.gammaln(part + 1.0).sum(axis=1, keepdims=True)
-            else:
-                variances = state["variances"]
-                for k, (m, v) in enumerate(zip(means, variances, strict=True)):
-                    at[:, k] = -0.5 * ((part - m) ** 2 @ (1.0 / v))
-                at -= 0.5 * np.log(2 * np.pi * variances).sum(axis=1)
-        return log_b
-
     def _features(self, rows: Array) -> Array:
         ones = np.ones((len(rows), 1))
         return np.hstack([ones, rows, rows**2] if self.family == "gaussian" else [ones, rows])
@@ -202,7 +171,12 @@ class PopulationHMM(SequenceEstimator):
     ) -> tuple[float, Array, Array, Array]:
         with np.errstate(divide="ignore"):
             log_p, log_pi = np.log(state["transition"]), np.log(state["initial"])
-        gamma, pairs, ll = forward_backward(self._log_b(rows, state), log_p, log_pi, offsets)
+        gamma, pairs, ll = forward_backward(
+            log_emissions(rows, state["means"], state["variances"], self.family),
+            log_p,
+            log_pi,
+            offsets,
+        )
         moments = [gamma.sum(axis=0)[:, np.newaxis], gamma.T @ rows]
         if self.family == "gaussian":
             moments.append(gamma.T @ rows**2)
@@ -287,15 +261,15 @@ class PopulationHMM(SequenceEstimator):
         """
         if self.family == "poisson":
             check_counts(block, owner="PopulationHMM.fit", silent="allow")
-        sums: BlockSums | None = None
-        for first in range(0, len(block), _BLOCK_ROWS):
-            rows = block[first : first + _BLOCK_ROWS].astype(np.float64)
-            log_b = self._log_b(rows, state)
-            part = summarise_block(self._features(rows), log_b, state["transition"])
-            sums = part if sums is None else join(sums, part)
-        if sums is None:
-            raise ActivityError("PopulationHMM.fit: a block must hold bins; got none.")
-        return sums
+        firsts = range(0, len(block), _BLOCK_ROWS)
+        return functools.reduce(
+            join, (self._sums(block[k : k + _BLOCK_ROWS], state) for k in firsts)
+        )
+
+    def _sums(self, block: Array, state: Parameters) -> BlockSums:
+        rows = block.astype(np.float64)
+        log_b = log_emissions(rows, state["means"], state["variances"], self.family)
+        return summarise_block(self._features(rows), log_b, state["transition"])
 
     def merge(self, a: BlockSums, b: BlockSums) -> BlockSums:
         """Join the sums of neighbouring stretches.
@@ -353,72 +327,6 @@ class PopulationHMM(SequenceEstimator):
                 stacklevel=4,
             )
 
-    def _model(self, X: Any) -> tuple[tuple[Array, Array, Array, Array], Any]:
-        check_is_fitted(self)
-        sequences, index = self._read(X, reset=False)
-        rows, offsets = stack_sequences(sequences)
-        self._check_rows(rows, silent="allow")
-        log_b = self._log_b(rows, {"means": self.means_, "variances": self.variances_})
-        return (log_b, np.log(self.transition_), np.log(self.initial_), offsets), index
-
-    def predict(self, X: Any) -> Any:
-        """Return the most likely path of states.
-
-        Parameters
-        ----------
-        X : xarray.DataArray, array-like of shape (n_times, n_units), or a list of these
-            Activity.
-
-        Returns
-        -------
-        xarray.DataArray, ndarray of int64 of shape (n_times,), or list of ndarray
-            States, in the form of ``X``.
-        """
-        model, index = self._model(X)
-        return _in_form_of(X, viterbi(*model), model[3], index)
-
-    def predict_proba(self, X: Any) -> Any:
-        """Return the probability of each state given the whole sequence.
-
-        Parameters
-        ----------
-        X : xarray.DataArray, array-like of shape (n_times, n_units), or a list of these
-            Activity.
-
-        Returns
-        -------
-        xarray.DataArray, ndarray of shape (n_times, n_states), or list of ndarray
-            Rows sum to 1, in the form of ``X``.
-        """
-        model, index = self._model(X)
-        return _in_form_of(X, forward_backward(*model)[0], model[3], index)
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Return the log likelihood, in nats per bin and unit.
-
-        Parameters
-        ----------
-        X : xarray.DataArray, array-like of shape (n_times, n_units), or a list of these
-            Activity.
-        y : None
-            Not used.
-
-        Returns
-        -------
-        float
-            Mean over bins and units.
-        """
-        model, _ = self._model(X)
-        return float(log_likelihood(*model).sum() / (len(model[0]) * self.means_.shape[1]))
-
 
 def _drawn(n_rows: int, generator: np.random.Generator) -> Array:
     return np.sort(generator.choice(n_rows, min(_START_BINS, n_rows), replace=False))
-
-
-def _in_form_of(X: Any, result: Array, offsets: Array, index: Any) -> Any:
-    if index is not None:
-        units = [f"state{s}" for s in range(result.shape[1])] if result.ndim > 1 else None
-        return index.restore(result, units=units, kind="feature").assign_attrs(units="1")
-    parts = np.split(result, offsets[1:-1])
-    return parts if isinstance(X, (list, tuple)) and np.ndim(X[0]) == 2 else parts[0]

@@ -94,8 +94,7 @@ def _mixture_accuracy(
 ) -> float:
     """Cluster counts smoothed over about ten bins, as is done without a model of time."""
     smooth = [
-        [np.asarray(lfilter([0.1], [1.0, -0.9], x, axis=0)) for x in part]
-        for part in (train, test)
+        [np.asarray(lfilter([0.1], [1.0, -0.9], x, axis=0)) for x in part] for part in (train, test)
     ]
     mixture = GaussianMixture(n_states, covariance_type="diag", n_init=3, random_state=seed)
     mixture.fit(np.concatenate(smooth[0]))

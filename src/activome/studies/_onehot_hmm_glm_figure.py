@@ -42,7 +42,9 @@ def _draw_weights(figure: Figure, grid: Any, network: dict[str, Any]) -> None:
             panels.append(("planted, mean over states", planted.mean(axis=0)))
         else:
             prior = network["prior"]
-            panels.append(("found prior, excitation less inhibition", prior[..., 2] - prior[..., 0]))
+            panels.append(
+                ("found prior, excitation less inhibition", prior[..., 2] - prior[..., 0])
+            )
         for column, (title, values) in enumerate(panels):
             axis = figure.add_subplot(grid[row, column])
             image = axis.imshow(values, cmap="PuOr_r", vmin=-limit, vmax=limit)

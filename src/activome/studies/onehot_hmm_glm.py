@@ -128,7 +128,9 @@ def _number(study: Study) -> None:
     cases = [(n, study.random_state + k) for n in (2, 3) for k in range(3)] if full else [(2, 0)]
     n_bins = 2000 if full else 1200
     found = study.map(
-        "number of states", number_of_planted, [(seed, n, n_bins, 5 if full else 2) for n, seed in cases]
+        "number of states",
+        number_of_planted,
+        [(seed, n, n_bins, 5 if full else 2) for n, seed in cases],
     )
     hits = [entry["n_states"] == n for entry, (n, _) in zip(found, cases, strict=True)]
     text = ", ".join(f"{e['n_states']} for {n}" for e, (n, _) in zip(found, cases, strict=True))

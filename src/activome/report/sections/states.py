@@ -219,7 +219,9 @@ def _figure(recording: Recording, found: FoundStates) -> Figure:
             vmin=-limit, vmax=limit,
         )  # fmt: skip
         right.set_yticks(range(n_states), names)
-        right.set(title="Mean of each unit in a state", xlabel="units, by their highest state", xticks=[])
+        right.set(
+            title="Mean of each unit in a state", xlabel="units, by their highest state", xticks=[]
+        )
         bar = figure.colorbar(image, ax=right, shrink=0.8, pad=0.02)
         bar.set_label("standard deviations")
         bar.outline.set_visible(False)
