@@ -171,12 +171,8 @@ class PopulationHMM(PopulationOutputs):
     ) -> tuple[float, Array, Array, Array]:
         with np.errstate(divide="ignore"):
             log_p, log_pi = np.log(state["transition"]), np.log(state["initial"])
-        gamma, pairs, ll = forward_backward(
-            log_emissions(rows, state["means"], state["variances"], self.family),
-            log_p,
-            log_pi,
-            offsets,
-        )
+        log_b = log_emissions(rows, state["means"], state["variances"], self.family)
+        gamma, pairs, ll = forward_backward(log_b, log_p, log_pi, offsets)
         moments = [gamma.sum(axis=0)[:, np.newaxis], gamma.T @ rows]
         if self.family == "gaussian":
             moments.append(gamma.T @ rows**2)
@@ -262,9 +258,8 @@ class PopulationHMM(PopulationOutputs):
         if self.family == "poisson":
             check_counts(block, owner="PopulationHMM.fit", silent="allow")
         firsts = range(0, len(block), _BLOCK_ROWS)
-        return functools.reduce(
-            join, (self._sums(block[k : k + _BLOCK_ROWS], state) for k in firsts)
-        )
+        sums = (self._sums(block[k : k + _BLOCK_ROWS], state) for k in firsts)
+        return functools.reduce(join, sums)
 
     def _sums(self, block: Array, state: Parameters) -> BlockSums:
         rows = block.astype(np.float64)
@@ -300,6 +295,11 @@ class PopulationHMM(PopulationOutputs):
         -------
         tuple of (dict, bool)
             The next parameters, and whether EM is done.
+
+        Raises
+        ------
+        ActivityError
+            If the objective fell.
         """
         return self._advance(state, *close(stats, state["initial"]))
 

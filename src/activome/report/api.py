@@ -57,8 +57,8 @@ def run_report(
 ) -> ReportResult:
     """Write a report of the patterns in a recording.
 
-    Quality, raster, statistics, dimensionality, parts, states, functional graph, geometry and decoding;
-    each statement that there is structure carries the null it was tested against.
+    Quality, raster, statistics, dimensionality, parts, states, functional graph, geometry and
+    decoding; each statement that there is structure carries the null it was tested against.
 
     Parameters
     ----------
