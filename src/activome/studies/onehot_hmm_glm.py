@@ -32,7 +32,7 @@ def run(study: Study) -> None:
     ----------
     study : Study
         The bench to run on. Full size: three planted networks of 20 units and five states, the
-        number of states in six recordings and in 200 that have one, and motor cortex; smoke: one
+        number of states in six networks and in 120 recordings that have one, and motor cortex; smoke: one
         network of 8 units and three states, and less of the rest.
     """
     networks = _planted(study)
@@ -140,7 +140,7 @@ def _number(study: Study) -> None:
         at_least=0.8,
         note=f"Found {text}.",
     )
-    each = 50 if full else 1
+    each = 30 if full else 1
     draws = [(kind, study.random_state + k) for kind in NULLS for k in range(each)]
     chosen = study.map("recordings of one state", number_of_null, draws)
     false = {
