@@ -82,8 +82,8 @@ def _draw_scores(axis: Axes, recording: dict[str, Any]) -> None:
         axis.plot([1, *numbers], values, style, color=colour, label=name, ms=5)
     axis.axhline(0, color="0.6", lw=0.8)
     axis.set(
-        xticks=[1, *numbers], xlabel="number of states", ylabel="held out, 0.001 nats over 1 state",
-        title=recording["name"],
+        xticks=[1, *numbers], xlabel="number of states", ylabel="held out, 0.001 nats",
+        title=f"{recording['name']}, beyond one state",
     )  # fmt: skip
     axis.legend(frameon=False, fontsize=8.5)
 
