@@ -32,7 +32,7 @@ def run(study: Study) -> None:
     ----------
     study : Study
         The bench to run on. Full size: three planted networks of 20 units and five states, the
-        number of states in six networks and in 120 recordings that have one, and motor cortex; smoke: one
+        number of states in six networks and in 100 recordings that have one, and motor cortex; smoke: one
         network of 8 units and three states, and less of the rest.
     """
     networks = _planted(study)
@@ -140,7 +140,7 @@ def _number(study: Study) -> None:
         at_least=0.8,
         note=f"Found {text}.",
     )
-    each = 30 if full else 1
+    each = 25 if full else 1
     draws = [(kind, study.random_state + k) for kind in NULLS for k in range(each)]
     chosen = study.map("recordings of one state", number_of_null, draws)
     false = {
@@ -181,7 +181,7 @@ def _recordings(study: Study) -> dict[str, Any]:
 
 def _recording(study: Study, name: str, path: str) -> dict[str, Any]:
     full = study.is_full
-    numbers = (1, 2, 3, 4, 5) if full else (1, 2)
+    numbers = (1, 2, 3, 4) if full else (1, 2)
     n_init, max_iter, n_blocks = (3, 20, 15) if full else (1, 8, 6)
     cases = [
         (name, path, n, prior, n_init, max_iter, n_blocks)
