@@ -128,3 +128,10 @@ def test_refusals() -> None:
         PopulationHMM(0).fit(x)
     with pytest.raises(ActivityError, match="whole, non-negative counts"):
         fit_blocks(PopulationHMM(n_init=1), x - 1.0, block=50)
+
+
+def test_large_counts_need_no_table() -> None:
+    x = np.random.default_rng(0).poisson(5e4, (60, 2)).astype(float)
+    model = PopulationHMM(1, n_init=1, random_state=0).fit(x)
+    wanted = poisson.logpmf(x, x.mean(axis=0)).mean()
+    assert model.score(x) == pytest.approx(wanted, rel=1e-10)
