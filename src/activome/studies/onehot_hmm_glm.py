@@ -32,8 +32,8 @@ def run(study: Study) -> None:
     ----------
     study : Study
         The bench to run on. Full size: three planted networks of 20 units and five states, the
-        number of states in six networks and in 100 recordings that have one, and motor cortex; smoke: one
-        network of 8 units and three states, and less of the rest.
+        number of states in six networks and in 100 recordings that have one, and motor cortex;
+        smoke: one network of 8 units and three states, and less of the rest.
     """
     networks = _planted(study)
     _number(study)
