@@ -230,4 +230,12 @@ METHODS: tuple[Method, ...] = (
     ),
     Method("changing_communities", "activome.graphs.changing", "function"),
     Method("trial_parts", "activome.patterns.trial_parts", "function"),
+    Method(
+        "PopulationHMM",
+        "activome.patterns.population_hmm",
+        "sequence",
+        {"n_init": 1, "random_state": 0},
+        data={"values": "count"},
+    ),
+    Method("find_states", "activome.patterns.found_states", "function"),
 )

@@ -12,6 +12,8 @@ from activome.activity.schema import Activity, make
 from activome.report.recording import Recording, open_recording
 from activome.report.registry import SECTIONS
 from activome.report.settings import ReportSettings
+from activome.samples.generators import states
+from activome.samples.responses import autoregression
 from null_rates import GROUPS, KINDS, false_statements, no_pictures, says_there_is
 
 ENTRIES = {entry.name: entry for entry in SECTIONS}
@@ -93,3 +95,21 @@ def test_what_a_recording_is_too_short_for_is_said(name: str) -> None:
     section = ENTRIES[name].analyse()(_open(make(values, sampling_rate=10.0), 0), SETTINGS)
     assert section.verdict.kind == "not applicable"
     assert section.code.splitlines()[2].startswith("print(dict(grid.sizes))")
+
+
+def test_states_are_found_where_they_are() -> None:
+    activity, _ = states(10, 3, n_times=600, n_trials=1, stay=0.97, random_state=0)
+    section = ENTRIES["states"].analyse()(_open(activity.isel(trial=0), 0), SETTINGS)
+    assert says_there_is(section)
+    assert section.numbers["n_states"] == 3
+    assert len(section.arrays["pattern"]) == 3
+
+
+def test_one_state_is_enough_for_what_is_slow_and_shared() -> None:
+    rng = np.random.default_rng(0)
+    drive = autoregression((1, 800, 2), 0.9, rng)[0]
+    values = drive @ rng.normal(size=(2, 10)) + rng.normal(size=(800, 10))
+    section = ENTRIES["states"].analyse()(_open(make(values, sampling_rate=10.0), 0), SETTINGS)
+    assert not says_there_is(section)
+    assert section.headline == ("1", "state is enough")
+    assert section.statements[0].text.startswith("One state is enough")

@@ -17,6 +17,9 @@ from .tensor_rank import RankResult as RankResult
 from .tensor_rank import choose_rank as choose_rank
 from .tensor_rank import factor_match_score as factor_match_score
 from .hmm_glm import HMMGLM as HMMGLM
+from .found_states import FoundStates as FoundStates
+from .found_states import find_states as find_states
+from .population_hmm import PopulationHMM as PopulationHMM
 from .n_states import StatesResult as StatesResult
 from .n_states import choose_n_states as choose_n_states
 from .unit_expertise import UnitExpertise as UnitExpertise

@@ -54,6 +54,7 @@ SECTIONS = (
     SectionEntry("dimensions", "Dimensionality", "How many dimensions does it use?", "Dimensions"),
     SectionEntry("parts", "Parts", "Of which parts is it made?", "Parts"),
     SectionEntry("trials", "Parts of trials", "Which units, when, in which trials?", "Trials"),
+    SectionEntry("states", "States", "Which states does it move through?", "States"),
     SectionEntry("graph", "Functional graph", "Which units go together?", "Graph"),
     SectionEntry("changes", "Communities over time", "Do the groups change?", "Changes"),
     SectionEntry("geometry", "Geometry", "How are conditions told apart?", "Geometry"),
