@@ -57,63 +57,63 @@ def run_report(
 ) -> ReportResult:
     """Write a report of the patterns in a recording.
 
-        Quality, raster, statistics, dimensionality, parts, parts of trials, states, functional graph,
+    Quality, raster, statistics, dimensionality, parts, parts of trials, states, functional graph,
     communities over time, geometry, decoding, and decoding over time; each statement that there is
     structure carries the null it was tested against.
 
-        Parameters
-        ----------
-        source : path-like, Activity, Events or None
-            A file of any format ``activome.load`` reads, data, the name of a recording that ships
-            (``activome.samples.names("shipped")``), or None for that of motor cortex.
-        output : path-like, default="report.html"
-            The file to write; its data go into a folder beside it, named after its stem.
-        title : str, optional
-            Heading, by default the name of the source.
-        labels : sequence of str, optional
-            Label columns to use, by default all.
-        random_state : int, Generator or None, default=0
-            Seed of everything random.
-        memory_limit : int, optional
-            Most memory in bytes, default 2 GiB.
-        n_jobs : int, default=1
-            Threads of linear algebra.
-        resume : bool, default=True
-            Take over sections of an earlier run on the same data with the same settings.
-        settings : ReportSettings, optional
-            All other settings.
-        progress : Progress, default=silent
-            Told of each block read and each section.
+    Parameters
+    ----------
+    source : path-like, Activity, Events or None
+        A file of any format ``activome.load`` reads, data, the name of a recording that ships
+        (``activome.samples.names("shipped")``), or None for that of motor cortex.
+    output : path-like, default="report.html"
+        The file to write; its data go into a folder beside it, named after its stem.
+    title : str, optional
+        Heading, by default the name of the source.
+    labels : sequence of str, optional
+        Label columns to use, by default all.
+    random_state : int, Generator or None, default=0
+        Seed of everything random.
+    memory_limit : int, optional
+        Most memory in bytes, default 2 GiB.
+    n_jobs : int, default=1
+        Threads of linear algebra.
+    resume : bool, default=True
+        Take over sections of an earlier run on the same data with the same settings.
+    settings : ReportSettings, optional
+        All other settings.
+    progress : Progress, default=silent
+        Told of each block read and each section.
 
-        Returns
-        -------
-        ReportResult
-            Where the report is, and its numbers.
+    Returns
+    -------
+    ReportResult
+        Where the report is, and its numbers.
 
-        Raises
-        ------
-        ActivityError
-            If the source is no recording, or no unit varies.
-        ParameterError
-            If a setting is outside its range, or a label is unknown.
-        ReadError
-            If the file is missing, damaged or of no known format.
+    Raises
+    ------
+    ActivityError
+        If the source is no recording, or no unit varies.
+    ParameterError
+        If a setting is outside its range, or a label is unknown.
+    ReadError
+        If the file is missing, damaged or of no known format.
 
-        Notes
-        -----
-        The source is read once, block by block. Sections are kept as they are done: an interrupted
-        report goes on where it stopped.
+    Notes
+    -----
+    The source is read once, block by block. Sections are kept as they are done: an interrupted
+    report goes on where it stopped.
 
-        Examples
-        --------
-        >>> import tempfile, pathlib
-        >>> import activome, numpy as np
-        >>> noise = activome.make(np.random.default_rng(0).normal(size=(100, 2)), sampling_rate=10.0)
-        >>> settings = ReportSettings(n_surrogates=19)
-        >>> output = pathlib.Path(tempfile.mkdtemp()) / "noise.html"
-        >>> result = run_report(noise, output, settings=settings)
-        >>> result.record["sections"]["dimensions"]["verdict"]["kind"]
-        'nothing'
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> import activome, numpy as np
+    >>> noise = activome.make(np.random.default_rng(0).normal(size=(100, 2)), sampling_rate=10.0)
+    >>> settings = ReportSettings(n_surrogates=19)
+    >>> output = pathlib.Path(tempfile.mkdtemp()) / "noise.html"
+    >>> result = run_report(noise, output, settings=settings)
+    >>> result.record["sections"]["dimensions"]["verdict"]["kind"]
+    'nothing'
     """
     check_integer(n_jobs, name="n_jobs", owner="run_report", low=1)
     chosen = settings or ReportSettings()
