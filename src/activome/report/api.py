@@ -161,6 +161,7 @@ def _record(
             "n_units": recording.n_units,
             "n_events": None if recording.events is None else recording.events.n_events,
             "duration": recording.duration,
+            "time_unit": recording.time_unit,
             "sampling_rate": recording.sampling_rate,
             "bin_width": recording.bin_width,
             "checksum": recording.checksum,

@@ -167,4 +167,4 @@ def _spans(recording: Recording, found: ChangingCommunities) -> list[str]:
     if recording.has_trials or "time" not in recording.grid.dims:
         return [f"sample {start:,}" for start in starts]
     times = recording.grid["time"].values
-    return [f"{times[start]:.4g} s" for start in starts]
+    return [f"{times[start]:.4g} {recording.time_unit}" for start in starts]

@@ -81,13 +81,13 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
     summary = f"{top.metric} of {draw.short(best.label.name)}"
     chip = "at no time above chance"
     if is_found:
-        chip = f"{draw.short(best.label.name)} from {_seconds(top, best.is_above)} on"
+        chip = f"{draw.short(best.label.name)} from {_start(best, recording.time_unit)} on"
     return Section(
         verdict=Verdict("found" if is_found else "nothing", f"{chip}, {p_text(best.p)}"),
         headline=(f"{score:.2f}", f"best {summary}" if is_found else f"best {summary}: chance"),
-        statements=[_statement(one, settings.alpha) for one in found] + refused,
+        statements=[_statement(recording, one, settings.alpha) for one in found] + refused,
         code=code,
-        figures=[_figure(found[:_MOST_SHOWN], settings.alpha)],
+        figures=[_figure(recording, found[:_MOST_SHOWN], settings.alpha)],
         numbers={one.label.name: _numbers(one) for one in found},
         arrays=_arrays(found),
     )
@@ -124,13 +124,13 @@ def _corrected(results: list[tuple[Label, TimeDecoding]], alpha: float) -> list[
     return found
 
 
-def _seconds(result: TimeDecoding, is_above: Array) -> str:
-    return f"{number(float(result.times[is_above][0]))} s"
+def _start(one: _Found, unit: str) -> str:
+    return f"{number(float(one.result.times[one.is_above][0]))} {unit}"
 
 
-def _statement(one: _Found, alpha: float) -> Statement:
+def _statement(recording: Recording, one: _Found, alpha: float) -> Statement:
     result, name = one.result, one.label.name
-    at = f"{number(float(result.times[one.best]))} s"
+    at = f"{number(float(result.times[one.best]))} {recording.time_unit}"
     score = f"{result.metric} {result.scores[one.best]:.3f} at {at}, chance {result.chance:.3f}"
     windows = plural(result.times.size, "window")
     caution = (
@@ -140,7 +140,7 @@ def _statement(one: _Found, alpha: float) -> Statement:
     if one.is_above.any():
         found = (
             f"There is a time for {name}: it can be read in {int(one.is_above.sum())} of "
-            f"{windows}, the first at {_seconds(result, one.is_above)}; at best {score}{caution}"
+            f"{windows}, the first at {_start(one, recording.time_unit)}; at best {score}{caution}"
         )
     return Statement.judged(
         found,
@@ -179,20 +179,20 @@ def _arrays(found: list[_Found]) -> dict[str, Array]:
     return arrays
 
 
-def _figure(found: list[_Found], alpha: float) -> Figure:
+def _figure(recording: Recording, found: list[_Found], alpha: float) -> Figure:
     with draw.style():
         figure = draw.canvas(0.6 + 1.55 * len(found), width=7.4)
         axes = figure.subplots(len(found), 1, squeeze=False)[:, 0]
         for axis, one in zip(axes, found, strict=True):
             _panel(axis, one, alpha)
-        axes[-1].set_xlabel("time in the trial (s)")
+        axes[-1].set_xlabel(f"{recording.time_label} in the trial")
         axes[0].legend(loc="lower left", bbox_to_anchor=(0.3, 1.0), ncols=4)
         return draw.finish(
             figure,
             "decoding-over-time",
             alt="; ".join(
                 f"{one.label.name}: best {one.result.metric} {one.result.scores.max():.2f} at "
-                f"{one.result.times[one.best]:.3g} s"
+                f"{one.result.times[one.best]:.3g} {recording.time_unit}"
                 for one in found
             ),
             caption=(

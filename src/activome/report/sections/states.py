@@ -70,7 +70,8 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
     statements = [
         Statement.judged(
             f"There are states: {many} of them predict stretches that were held out "
-            f"better than one state does (by {number(best, 2)} nats per bin of {number(width)} s), "
+            f"better than one state does (by {number(best, 2)} nats per bin of {number(width)} "
+            f"{recording.time_unit}), "
             "and better than in either null",
             "One state is enough: two or more predict stretches that were held out no better than "
             "in activity that has no states",
@@ -85,7 +86,8 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
     figures, tables, share, dwell = [_choice(found)], [], _share(found), _dwell(found, width)
     if is_found:
         text = ", ".join(
-            f"S{k + 1} {100 * s:.0f} % of the time, {number(d, 2)} s at a stretch"
+            f"S{k + 1} {100 * s:.0f} % of the time, {number(d, 2)} {recording.time_unit} "
+            "at a stretch"
             for k, (s, d) in enumerate(zip(share, dwell, strict=True))
         )
         statements.append(Statement(f"By the model, the states last: {text}."))
@@ -151,7 +153,13 @@ def _table(
         high = ", ".join(draw.short(names[i], 16) for i in order[::-1][:6] if pattern[i] > 0)
         low = ", ".join(draw.short(names[i], 16) for i in order[:6] if pattern[i] < 0)
         rows.append((f"S{k + 1}", f"{100 * share[k]:.0f} %", number(dwell[k], 2), high, low))
-    columns = ("state", "of the time", "s at a stretch", "highest units", "lowest units")
+    columns = (
+        "state",
+        "of the time",
+        f"{recording.time_unit} at a stretch",
+        "highest units",
+        "lowest units",
+    )
     return Table("The states", columns, rows)
 
 
@@ -240,7 +248,7 @@ def _times(recording: Recording, found: FoundStates) -> tuple[Array, str]:
     if recording.has_trials or "time" not in recording.grid.dims:
         n_bins = len(found.trial)
         return np.arange(n_bins, dtype=np.float64), "bin (trials end to end)"
-    return recording.grid["time"].values[found.start].astype(np.float64), "time (s)"
+    return recording.grid["time"].values[found.start].astype(np.float64), recording.time_label
 
 
 def _order(patterns: Array) -> Array:

@@ -135,7 +135,7 @@ def _figure(recording: Recording, found: TrialParts) -> Figure:
             axes[0], ("Strongest units", "When", "In which trials"), strict=True
         ):
             axis.set_title(title)
-        for axis, label in zip(axes[-1], ("loading", "time (s)", "trial"), strict=True):
+        for axis, label in zip(axes[-1], ("loading", recording.time_label, "trial"), strict=True):
             axis.set_xlabel(label)
         return draw.finish(
             figure,
