@@ -135,7 +135,7 @@ class Taps:
         found = {site.label: site for name in sites for site in self.table.find(name)}
         recording = Recording(list(found.values()))
         kind = torch_dtype(dtype)
-        with _at_work(
+        with at_work(
             self.model,
             recorders(
                 recording,
@@ -186,7 +186,7 @@ class Taps:
                         "k, v, attn_out, resid_pre or resid_post instead."
                     )
                 actors.append(Actor(site, _editor(change, mark, manager_of(self.model)), True))
-        with _at_work(self.model, actors):
+        with at_work(self.model, actors):
             yield
         for change, mark in marks:
             if mark["seen"] and not mark["met"]:
@@ -199,7 +199,8 @@ class Taps:
 
 
 @contextmanager
-def _at_work(model: nn.Module, actors: list[Actor]) -> Iterator[None]:
+def at_work(model: nn.Module, actors: list[Actor]) -> Iterator[None]:
+    """Let actors act inside the block."""
     manager = manager_of(model)
     manager.add(actors)
     try:
