@@ -168,4 +168,6 @@ METHODS: tuple[Method, ...] = (
         data={"values": "count"},
     ),
     Method("choose_n_states", "activome.patterns.n_states", "function"),
+    Method("LanguageModel", "activome.networks.language_models", "other"),
+    Method("load_language_model", "activome.networks.language_models", "function"),
 )

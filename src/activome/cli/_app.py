@@ -202,7 +202,7 @@ def _bytes(text: str) -> int:
     from dask.utils import parse_bytes
 
     try:
-        return parse_bytes(f"{text}GiB" if text.replace(".", "", 1).isdigit() else text)
+        return int(parse_bytes(f"{text}GiB" if text.replace(".", "", 1).isdigit() else text))
     except ValueError:
         raise ParameterError(
             f"report: --max-memory must be a size such as 500MB or 4GB; got {text!r}."

@@ -2,6 +2,8 @@
 from . import spiking as spiking
 from .cam_operation import CAMOperation as CAMOperation
 from .hippocampal_cam import HippocampalCAM as HippocampalCAM
+from .language_models import LanguageModel as LanguageModel
+from .language_models import load_language_model as load_language_model
 from .small import SmallCNN as SmallCNN
 from .training import TrainConfig as TrainConfig
 from .training import Trainer as Trainer
