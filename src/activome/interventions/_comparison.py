@@ -166,7 +166,9 @@ class Comparison:
             )
         return gap
 
-    def record(self, batch: Batch, sites: Sequence[Site] | None = None) -> tuple[dict[str, Any], Any]:
+    def record(
+        self, batch: Batch, sites: Sequence[Site] | None = None
+    ) -> tuple[dict[str, Any], Any]:
         """Run without gradients; return the views of the sites by label, and the readout."""
         wanted = self.sites if sites is None else list(sites)
         with torch.no_grad(), self.taps.record(*(site.label for site in wanted)) as recording:

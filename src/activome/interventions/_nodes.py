@@ -61,7 +61,8 @@ class Nodes:
                 a: len(v) for a, v in labels.items()
             }:
                 described = [
-                    f"{s.label} has " + (", ".join(f"{len(v)} {a}s" for a, v in m.items()) or "none")
+                    f"{s.label} has "
+                    + (", ".join(f"{len(v)} {a}s" for a, v in m.items()) or "none")
                     for s, m in ((sites[0], labels), (site, mine))
                 ]
                 raise ParameterError(

@@ -156,7 +156,9 @@ def path_patching(
             cells: Sequence[int], site: Site = site, keep: dict[str, Any] = keep
         ) -> list[float]:
             n = len(cells)
-            edits: list[Edit] = [replacing(site, nodes.masks(site, cells), values[site.label][None])]
+            edits: list[Edit] = [
+                replacing(site, nodes.masks(site, cells), values[site.label][None])
+            ]
             edits += [
                 Patch(label, value.repeat(n, *(1,) * (value.ndim - 1)))
                 for label, value in keep.items()

@@ -176,7 +176,7 @@ def _one_site(effects: xr.DataArray, site: str | None, dims: tuple[str, str]) ->
         raise ParameterError(
             f"{owner}: effects must have dims site, {' and '.join(dims)}; got {effects.dims}."
         )
-    if site is None and len(names) > 1 or site is not None and site not in names:
+    if (site is None and len(names) > 1) or (site is not None and site not in names):
         raise ParameterError(f"{owner}: site must be one of {names}; got {site!r}.")
     cells = effects.sel(site=names[0] if site is None else site)
     rest = [dim for dim in cells.dims if dim not in dims]

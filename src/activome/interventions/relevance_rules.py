@@ -187,9 +187,11 @@ class RelevanceRules:
         is_ruled = entry.rule in self.rules and entry.function is not None
         if is_ruled:
             self.modules[path] = entry.rule
-        elif entry.rule == "linear" and entry.function is None and type(
-            module
-        ).__name__ not in self._plain:
+        elif (
+            entry.rule == "linear"
+            and entry.function is None
+            and type(module).__name__ not in self._plain
+        ):
             return []
         entered: list[Any] = []
 
@@ -238,9 +240,7 @@ class _Watch(TorchFunctionMode):
         super().__init__()
         self._rules = rules
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self._rules._refuse(getattr(func, "__name__", ""))
         return func(*args, **(kwargs or {}))
 

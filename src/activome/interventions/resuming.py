@@ -72,8 +72,8 @@ class Restart:
 
         def stub(number: int) -> Callable[..., Any]:
             def skip(*args: Any, **kwargs: Any) -> Any:
-                value = hidden if number == layer - 1 else _output_tensor(
-                    (*args, *kwargs.values()), 0
+                value = (
+                    hidden if number == layer - 1 else _output_tensor((*args, *kwargs.values()), 0)
                 )
                 return _replace_output(self._seen[number][2], 0, value)
 
@@ -165,7 +165,9 @@ def resume(
     """
     taps = Taps(model, scheme)
     batch = one_batch(inputs, model, tokenizer, "resume")
-    first = Batch([0], tuple(v[:1] for v in batch.args), {k: v[:1] for k, v in batch.kwargs.items()})
+    first = Batch(
+        [0], tuple(v[:1] for v in batch.args), {k: v[:1] for k, v in batch.kwargs.items()}
+    )
     restart = Restart(taps, lambda part: run(model, part, use_cache=False), first)
     if not restart.is_possible:
         raise ParameterError(
