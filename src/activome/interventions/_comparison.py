@@ -197,7 +197,9 @@ class Comparison:
         shapes = {site.label: tuple(values[site.label].shape) for site in wanted}
         return Nodes.of(self.owner, wanted, shapes, self.by, self.positions)
 
-    def label(self, effects: xr.DataArray, method: str, clean: float, corrupted: float) -> Any:
+    def label(
+        self, effects: xr.DataArray, method: str, clean: float, corrupted: float
+    ) -> xr.DataArray:
         """Give effects their attributes and, with a tokenizer, the tokens of the first prompts."""
         effects.name = "effect"
         effects.attrs = {

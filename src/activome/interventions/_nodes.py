@@ -52,7 +52,9 @@ class Nodes:
             split = [axis for axis in ("position", "head", "unit") if axis in by and axis in axes]
             places[site.label] = {axis: axes.index(axis) for axis in split}
             sizes = {axis: shape[axes.index(axis)] for axis in split}
-            mine = {axis: np.arange(size) for axis, size in sizes.items()}
+            mine: dict[str, np.ndarray[Any, Any]] = {
+                str(axis): np.arange(size) for axis, size in sizes.items()
+            }
             if "position" in axes:
                 chosen = _columns(positions, shape[axes.index("position")], owner)
                 if "position" in mine:
@@ -60,13 +62,12 @@ class Nodes:
             if number and {a: len(v) for a, v in mine.items()} != {
                 a: len(v) for a, v in labels.items()
             }:
-                described = [
-                    f"{s.label} has "
-                    + (", ".join(f"{len(v)} {a}s" for a, v in m.items()) or "none")
-                    for s, m in ((sites[0], labels), (site, mine))
+                texts = [
+                    f"{which.label} has {_counts(found)}"
+                    for which, found in ((sites[0], labels), (site, mine))
                 ]
                 raise ParameterError(
-                    f"{owner}: sites of one result must have the same axes; {' and '.join(described)}. "
+                    f"{owner}: sites of one result must have the same axes; {' and '.join(texts)}. "
                     "Call it once for each, or name the axes they share in by."
                 )
             labels = mine if not number else labels
@@ -100,7 +101,7 @@ class Nodes:
         """Return (n_groups, 1, ...) of which nodes are meant, from (n_groups, n_cells)."""
         shape = self.shapes[site.label]
         sizes = [1] * len(shape)
-        for axis, place in self.places[site.label].items():
+        for place in self.places[site.label].values():
             sizes[place] = shape[place]
         axes = list(self.labels)
         grid = torch.as_tensor(grids).reshape(len(grids), *(len(self.labels[a]) for a in axes))
@@ -146,6 +147,10 @@ class Nodes:
         return result
 
 
+def _counts(labels: dict[str, np.ndarray[Any, Any]]) -> str:
+    return ", ".join(f"{len(found)} {axis}s" for axis, found in labels.items()) or "none"
+
+
 def _columns(positions: Any, n_positions: int, owner: str) -> np.ndarray[Any, Any]:
     if isinstance(positions, str):
         if positions != "all":
@@ -157,7 +162,7 @@ def _columns(positions: Any, n_positions: int, owner: str) -> np.ndarray[Any, An
     is_fit = found.ndim == 1 and found.size > 0 and found.dtype.kind in "iu"
     if not is_fit or found.min() < -n_positions or found.max() >= n_positions:
         raise ParameterError(
-            f"{owner}: positions must be 'all' or integers from {-n_positions} to {n_positions - 1};"
-            f" got {positions!r}."
+            f"{owner}: positions must be 'all' or integers from {-n_positions} to "
+            f"{n_positions - 1}; got {positions!r}."
         )
     return np.unique(found % n_positions)

@@ -160,8 +160,8 @@ def path_patching(
                 replacing(site, nodes.masks(site, cells), values[site.label][None])
             ]
             edits += [
-                Patch(label, value.repeat(n, *(1,) * (value.ndim - 1)))
-                for label, value in keep.items()
+                Patch(label, constant.repeat(n, *(1,) * (constant.ndim - 1)))
+                for label, constant in keep.items()
             ]
             return compared.values(_through(compared, runs, site, edits, ends, n), n)
 

@@ -55,7 +55,8 @@ def plot_effects(
     Raises
     ------
     ParameterError
-        If the effects do not have the dims, the site is not one of theirs, or the labels do not fit.
+        If the effects do not have the dims, the site is not one of theirs, or the labels do not
+        fit.
     """
     cells = _one_site(effects, site, ("layer", "position"))
     labels = _token_labels(effects) if tokens is None else [str(token) for token in tokens]

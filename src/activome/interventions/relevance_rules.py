@@ -112,8 +112,8 @@ class RelevanceRules:
         named = self._taps.table.named
         gated = ("mlp_hidden",) if {"mlp_hidden", "mlp_up"} <= named.keys() else ()
         self._products = gated if products is None else _names(products)
-        self._frozen = tuple(n for n in ("q", "k") if n in named)
-        self._frozen = self._frozen if frozen is None else _names(frozen)
+        known = [name for name in ("q", "k") if name in named]
+        self._frozen = tuple(known) if frozen is None else _names(frozen)
         default = ("norm", "identity", *(("half",) if self._products else ()))
         self.rules = default if rules is None else _names(rules)
         for rule in self.rules:

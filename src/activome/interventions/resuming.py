@@ -165,9 +165,8 @@ def resume(
     """
     taps = Taps(model, scheme)
     batch = one_batch(inputs, model, tokenizer, "resume")
-    first = Batch(
-        [0], tuple(v[:1] for v in batch.args), {k: v[:1] for k, v in batch.kwargs.items()}
-    )
+    kwargs = {name: value[:1] if value.ndim else value for name, value in batch.kwargs.items()}
+    first = Batch([0], tuple(value[:1] for value in batch.args), kwargs)
     restart = Restart(taps, lambda part: run(model, part, use_cache=False), first)
     if not restart.is_possible:
         raise ParameterError(

@@ -26,7 +26,7 @@ METHODS: dict[str, Callable[..., xr.DataArray]] = {
     "RelP": relevance_patching,
     "integrated gradients": integrated_gradients,
 }
-_NAMES = (
+_NAMES: tuple[tuple[str, str], ...] = (
     ("John", "Mary"),
     ("Tom", "James"),
     ("Dan", "Anna"),
@@ -36,7 +36,7 @@ _NAMES = (
     ("Jack", "Lisa"),
     ("Peter", "Kate"),
 )
-_NOUNS = (
+_NOUNS: tuple[tuple[str, str, str], ...] = (
     ("key", "keys", "cabinet"),
     ("dog", "dogs", "house"),
     ("book", "books", "table"),
@@ -58,7 +58,7 @@ class Task:
     def __init__(self, pairs: list[tuple[str, str, str, str]], tokenizer: Any) -> None:
         first = [tokenizer(text)["input_ids"] for text, _, _, _ in pairs]
         second = [tokenizer(text)["input_ids"] for _, text, _, _ in pairs]
-        answers = [[_single(tokenizer, word) for word in words] for _, _, *words in pairs]
+        answers = [[_single(tokenizer, word) for word in pair[2:]] for pair in pairs]
         self.clean = torch.tensor(first + second)
         self.corrupted = torch.tensor(second + first)
         right, wrong = torch.tensor(answers).T

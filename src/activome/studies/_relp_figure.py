@@ -81,7 +81,7 @@ def _curves(ax: Axes, found: dict[str, Any], titles: dict[str, str]) -> None:
         return
     for key, (colour, style, marker) in _LINES.items():
         curve = curves[key]
-        options = {"color": colour, "ls": style, "marker": marker, "ms": 3.5, "lw": 1.2}
+        options: Any = {"color": colour, "ls": style, "marker": marker, "ms": 3.5, "lw": 1.2}
         ax.plot(curve["n_nodes"], curve["faithfulness"], label=key, **options)
         ax.plot(curve["n_nodes"], curve["completeness"], alpha=0.35, **options)
     ax.axhline(1, color="0.4", ls=":", lw=0.8)

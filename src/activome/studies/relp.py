@@ -195,7 +195,7 @@ def agreement(truth: Array, estimate: Array) -> dict[str, float]:
 
 
 def _claim_metrics(study: Study, name: str, truth: xr.DataArray, n_pairs: int) -> None:
-    title = f"{_TASKS[name]}, {n_pairs} pairs: logit difference"
+    title = f"{_TASKS[name]}, {2 * n_pairs} prompts: logit difference"
     clean, corrupted = (float(truth.attrs[f"{k}_metric"]) for k in ("clean", "corrupted"))
     if name == "objects":
         study.claim(f"{title}, clean", clean, at_least=4.0)
@@ -211,23 +211,23 @@ def _claim_agreement(study: Study, name: str, measures: dict[str, Any]) -> None:
     for site in measures["RelP"]:
         relp, plain = measures["RelP"][site], measures["attribution"][site]
         title = f"{_TASKS[name]}, {site}:"
-        paper = {"paper": f"{papers[site]} (GPT-2 small)"} if name == "objects" else {}
+        paper = f"{papers[site]} (GPT-2 small)" if name == "objects" else "-"
         if study.is_full:
             study.claim(
                 f"{title} RelP r with exact patching",
                 relp["pearson"],
                 at_least=wanted[site],
                 note=f"Spearman {relp['spearman']:.3f}, {_TOP * relp['top']:.0f} of the top {_TOP}",
-                **paper,
+                paper=paper,
             )
         if site in gains:
-            paper = {"paper": f"{gains[site]} (GPT-2 small)"} if name == "objects" else {}
+            paper = f"{gains[site]} (GPT-2 small)" if name == "objects" else "-"
             study.claim(
                 f"{title} RelP r less that of attribution patching",
                 relp["pearson"] - plain["pearson"],
                 at_least=0.08,
                 note=f"attribution patching {plain['pearson']:.3f}",
-                **paper,
+                paper=paper,
             )
     for method, sites in measures.items():
         study.note(
