@@ -128,7 +128,7 @@ class Nodes:
         rest = [place for place in range(products.ndim) if place not in keep]
         summed = products.sum(rest) if rest else products
         order = np.argsort(np.argsort(keep))
-        return np.asarray(summed.permute(*order.tolist()).cpu().numpy())
+        return np.asarray(summed.permute(order.tolist()).cpu().numpy())
 
     def array(self, effects: dict[str, Any], dtype: Any) -> xr.DataArray:
         """Return (site, layer, ...) of effects by the label of their site; NaN where none is."""

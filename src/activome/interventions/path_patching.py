@@ -13,7 +13,7 @@ from activome._progress import Progress, silent
 from activome.errors import ParameterError
 from activome.interventions._comparison import Comparison
 from activome.interventions._patched_runs import PatchedRuns, replacing
-from activome.interventions.edits import Edit, Patch
+from activome.interventions.edits import Add, Edit, Patch
 from activome.interventions.sites import Site
 
 __all__ = ["path_patching"]
@@ -47,8 +47,8 @@ def path_patching(
 
     The corrupted input is run with one sender at its clean value while all other components are
     held at their corrupted ones, so that the change reaches the receivers along the residual
-    stream only. What the receivers take in then is put into a run of its own, in which everything
-    after them follows.
+    stream only. The change of what the receivers take in is then added in a run of its own, in
+    which everything after them follows.
 
     Parameters
     ----------
@@ -97,7 +97,9 @@ def path_patching(
     -----
     Two passes per node, from the layer of the sender and from that of the first receiver on. Where
     the network is linear, the effects over all first steps (the output, and the input of each later
-    component) sum to the effect of the sender.
+    component) sum to the effect of the sender. That the change is added where the papers set the
+    value is our choice: it differs where receivers lie behind each other, which then pass on what
+    they have from one another, as the sum of their paths asks for.
 
     References
     ----------
@@ -142,7 +144,8 @@ def path_patching(
     ends = _sites(compared, receivers)
     holding = _held(compared, held)
     values, read = compared.record(compared.clean)
-    constants = compared.record(compared.corrupted, holding)[0] if holding else {}
+    constants = compared.record(compared.corrupted, [*holding, *ends])[0]
+    given = [(end, constants[end.label]) for end in ends]
     runs = PatchedRuns(compared, max_tokens)
     high, low = float(compared.value(read)), float(compared.value(runs.readout))
     scale = compared.scale(high, low, normalize=normalize, dtype=read.dtype)
@@ -163,7 +166,7 @@ def path_patching(
                 Patch(label, constant.repeat(n, *(1,) * (constant.ndim - 1)))
                 for label, constant in keep.items()
             ]
-            return compared.values(_through(compared, runs, site, edits, ends, n), n)
+            return compared.values(_through(compared, runs, site, edits, given, n), n)
 
         measured = runs.over_cells(nodes.n_cells, patched)
         effects[site.label] = [(value - low) / scale for value in measured]
@@ -179,18 +182,23 @@ def _through(
     runs: PatchedRuns,
     sender: Site,
     edits: list[Edit],
-    receivers: list[Site],
+    receivers: list[tuple[Site, Any]],
     n_groups: int,
 ) -> Any:
     """Return the readout when a change reaches the output, or the receivers, directly."""
     if not receivers:
         return runs.run(n_groups, runs.start([sender]), edits)
+    sites = [site for site, _ in receivers]
     # Both the change and what takes it in must be within the pass.
-    start = runs.start([sender, *receivers])
-    with compared.taps.record(*(site.label for site in receivers)) as recording:
+    start = runs.start([sender, *sites])
+    with compared.taps.record(*(site.label for site in sites)) as recording:
         runs.run(n_groups, start, edits)
-    taken: list[Edit] = [Patch(site.label, recording.tensor(site.label)) for site in receivers]
-    return runs.run(n_groups, runs.start(receivers), taken)
+    # The change is added, not set: a receiver also sees what earlier receivers have made of it.
+    taken: list[Edit] = []
+    for site, bare in receivers:
+        change = recording.tensor(site.label).unflatten(0, (n_groups, -1)) - bare
+        taken.append(Add(site.label, change.flatten(0, 1)))
+    return runs.run(n_groups, runs.start(sites), taken)
 
 
 def _sites(compared: Comparison, names: str | Sequence[str] | None) -> list[Site]:

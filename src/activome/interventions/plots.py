@@ -133,14 +133,15 @@ def plot_scatter(
         If an estimate is not of the same nodes.
     """
     named = {"estimate": estimates} if isinstance(estimates, xr.DataArray) else dict(estimates)
-    ax = _axes(ax)
-    truth = exact.values.ravel()
-    for i, (name, estimate) in enumerate(named.items()):
+    for name, estimate in named.items():
         if estimate.dims != exact.dims or estimate.shape != exact.shape:
             raise ParameterError(
                 f"plot_scatter: estimates must be of the nodes that were measured; {name} has "
                 f"{dict(estimate.sizes)} and the measured effects {dict(exact.sizes)}."
             )
+    ax = _axes(ax)
+    truth = exact.values.ravel()
+    for i, (name, estimate) in enumerate(named.items()):
         values = estimate.values.ravel()
         keep = np.isfinite(truth) & np.isfinite(values)
         is_flat = np.ptp(truth[keep]) == 0 or np.ptp(values[keep]) == 0 if keep.any() else True
