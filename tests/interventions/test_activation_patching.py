@@ -225,11 +225,11 @@ def test_padded_prompts_are_read_at_their_last_token() -> None:
     wanted = activation_patching(model, clean, corrupted, third, "attn_out[1]")
     mask = torch.cat([torch.ones(2, 5), torch.zeros(2, 2)], 1).long()
     pad = torch.zeros(2, 2, dtype=torch.long)
-    padded = [
+    first, second = (
         {"input_ids": torch.cat([ids, pad], 1), "attention_mask": mask}
         for ids in (clean, corrupted)
-    ]
-    found = activation_patching(model, *padded, third, "attn_out[1]")
+    )
+    found = activation_patching(model, first, second, third, "attn_out[1]")
     np.testing.assert_allclose(found.values[..., :5], wanted.values, atol=2e-4)
     np.testing.assert_allclose(found.values[..., 5:], 0.0, atol=2e-4)
 
@@ -243,7 +243,7 @@ def test_all_logits_or_what_a_function_reads() -> None:
             (third, lambda output: output.last_hidden_state[:, 2]),
         )
     ]
-    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 def test_a_metric_may_be_a_number() -> None:

@@ -12,6 +12,7 @@ from tiny_networks import tiny_gpt2, tiny_llama, tokens
 from torch import nn
 
 from activome.errors import ParameterError
+from activome.interventions import circuits
 from activome.interventions._hooks import n_active
 from activome.interventions.activation_patching import activation_patching
 from activome.interventions.circuits import circuit_curve
@@ -38,19 +39,22 @@ def scores(values: list[float]) -> xr.DataArray:
 
 
 def test_by_hand() -> None:
-    given: Any = (sums(), torch.ones(1, 3), torch.zeros(1, 3), torch.sum)
+    def circuit_curve(ranked: Any, **options: Any) -> Any:
+        model, clean = sums(), torch.ones(1, 3)
+        return circuits.circuit_curve(model, clean, 0 * clean, torch.sum, ranked, **options)
+
     ranked = scores([5.0, 3.0, -1.0])
-    found = circuit_curve(*given, ranked, n_nodes=[0, 1, 2, 3])
+    found = circuit_curve(ranked, n_nodes=[0, 1, 2, 3])
     np.testing.assert_allclose(found.circuit_metric, [0.0, 5.0, 8.0, 7.0])
     np.testing.assert_allclose(found.rest_metric, [7.0, 2.0, -1.0, 0.0])
     np.testing.assert_allclose(found.faithfulness, np.array([0.0, 5.0, 8.0, 7.0]) / 7)
     np.testing.assert_allclose(found.completeness, np.array([7.0, 2.0, -1.0, 0.0]) / 7)
     assert (found.attrs["all_metric"], found.attrs["none_metric"]) == (7.0, 0.0)
-    by_size = circuit_curve(*given, scores([1.0, 3.0, -9.0]), n_nodes=[1])
+    by_size = circuit_curve(scores([1.0, 3.0, -9.0]), n_nodes=[1])
     assert by_size.circuit_metric.values.tolist() == [-1.0]
-    by_sign = circuit_curve(*given, scores([1.0, 3.0, -9.0]), n_nodes=[1], rank="positive")
+    by_sign = circuit_curve(scores([1.0, 3.0, -9.0]), n_nodes=[1], rank="positive")
     assert by_sign.circuit_metric.values.tolist() == [3.0]
-    two = circuit_curve(*given, scores([5.0, np.nan, -1.0]), n_nodes=[0, 1, 2])
+    two = circuit_curve(scores([5.0, np.nan, -1.0]), n_nodes=[0, 1, 2])
     # What is no node stays as it was.
     np.testing.assert_allclose(two.circuit_metric, [3.0, 8.0, 7.0])
     assert two.attrs["n_all"] == 2
@@ -58,14 +62,18 @@ def test_by_hand() -> None:
 
 def test_ablations_by_hand() -> None:
     clean, corrupted = torch.tensor([[1.0, 1.0, 1.0]]), torch.tensor([[3.0, 0.0, 0.0]])
-    given: Any = (sums(), clean, corrupted, torch.sum, scores([1.0, 2.0, 3.0]))
+    ranked = scores([1.0, 2.0, 3.0])
+    none: float
+    options: dict[str, Any]
     for options, none in (
         ({"ablation": "resample"}, 15.0),
         ({"ablation": "zero"}, 0.0),
         ({"ablation": "mean"}, 5 * 2.0 + 3 * 0.5 - 0.5),
         ({"ablation": "mean", "reference": torch.tensor([[0.0, 0.0, 0.0], [2.0, 4.0, 0.0]])}, 11.0),
     ):
-        found = circuit_curve(*given, n_nodes=[0, 3], **options)
+        found = circuit_curve(
+            sums(), clean, corrupted, torch.sum, ranked, n_nodes=[0, 3], **options
+        )
         np.testing.assert_allclose(found.circuit_metric, [none, 7.0])
 
 

@@ -48,7 +48,7 @@ def test_effects_of_a_site_sum_to_that_of_the_whole(build: Callable[[], Any]) ->
         found = integrated_gradients(
             model, clean, corrupted, third, sites, n_steps=n_steps, max_tokens=90
         )
-        errors.append(np.abs(found.sum("position") - whole).values.max())
+        errors.append(np.abs(found.sum("position").values - whole.values).max())
     # Four times the steps, a sixteenth of the error, once they resolve the way.
     assert errors[1] < 0.2 * errors[0] or errors[1] < 1e-4
     assert errors[1] < 0.05

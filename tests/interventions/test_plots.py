@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -69,12 +70,13 @@ def test_scatter_tells_the_correlation() -> None:
 
 def test_refusals() -> None:
     found = effects()
-    for message, call in (
+    cases: list[tuple[str, Callable[[], Any]]] = [
         ("site must be one of", lambda: plot_effects(found)),
         ("site must be one of .*got 'q'", lambda: plot_heads(found, site="q")),
         ("must have dims site, layer and head", lambda: plot_heads(found.sum("head"))),
         ("one label per position; got 1 for 2", lambda: plot_effects(found[:1], tokens=["a"])),
         ("estimates must be of the nodes", lambda: plot_scatter(found, found[:1])),
-    ):
+    ]
+    for message, call in cases:
         with pytest.raises(ParameterError, match=message):
             call()

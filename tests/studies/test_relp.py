@@ -36,7 +36,7 @@ def test_without_the_model_the_networks_are_measured_all_the_same(
 
 def test_the_network_is_as_said() -> None:
     network = GatedResidual(0)
-    weights = dict(network.named_parameters())
+    weights = {name: weight.detach() for name, weight in network.named_parameters()}
     assert len(weights) == 3 * 3 + 1
     assert float(weights["blocks.0.gate.weight"].std()) == pytest.approx(2 / 32**0.5, rel=0.05)
     assert float(weights["blocks.2.down.weight"].std()) == pytest.approx(96**-0.5, rel=0.05)

@@ -10,8 +10,8 @@ import torch
 
 from activome.interventions._comparison import Comparison, repeat
 from activome.interventions._inputs import Batch
+from activome.interventions._restart import Restart, chunks
 from activome.interventions.edits import Apply, Edit
-from activome.interventions.resuming import Restart, chunks
 from activome.interventions.sites import Site
 
 __all__ = ["PatchedRuns"]

@@ -103,13 +103,13 @@ def activation_patching(
     Examples
     --------
     >>> import torch
-    >>> network = torch.nn.Sequential(torch.nn.Linear(3, 2, bias=False), torch.nn.Identity())
-    >>> _ = network[0].weight.data.copy_(torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]]))
-    >>> clean, corrupted = torch.tensor([[1.0, 2.0, 0.0]]), torch.zeros(1, 3)
+    >>> network = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Linear(3, 1, bias=False))
+    >>> _ = network[1].weight.data.copy_(torch.tensor([[5.0, 3.0, 2.0]]))
+    >>> clean, corrupted = torch.ones(1, 3), torch.zeros(1, 3)
     >>> activation_patching(
     ...     network, clean, corrupted, torch.sum, "module:0#out", by="unit"
-    ... ).values.round(3).tolist()
-    [[0.333, 0.667]]
+    ... ).values[0]
+    array([0.5, 0.3, 0.2], dtype=float32)
     """
     owner = "activation_patching"
     check_integer(max_tokens, name="max_tokens", owner=owner, low=1)

@@ -15,8 +15,8 @@ from activome.errors import ParameterError
 from activome.interventions._comparison import Comparison, one_batch, repeat
 from activome.interventions._nodes import Nodes
 from activome.interventions._patched_runs import replacing
+from activome.interventions._restart import chunks
 from activome.interventions.edits import Edit
-from activome.interventions.resuming import chunks
 
 __all__ = ["circuit_curve"]
 

@@ -14,7 +14,7 @@ from activome._progress import Progress, silent
 from activome.interventions._comparison import Comparison
 from activome.interventions._gradients import gradients
 from activome.interventions._patched_runs import PatchedRuns, replacing
-from activome.interventions.resuming import chunks
+from activome.interventions._restart import chunks
 from activome.interventions.sites import Site
 
 __all__ = ["integrated_gradients"]

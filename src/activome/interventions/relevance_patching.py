@@ -94,8 +94,8 @@ def relevance_patching(
     >>> import torch
     >>> network = torch.nn.Sequential(torch.nn.RMSNorm(2), torch.nn.Linear(2, 1, bias=False))
     >>> clean, corrupted = torch.tensor([[3.0, 1.0]]), torch.tensor([[1.0, 3.0]])
-    >>> relevance_patching(network, clean, corrupted, torch.sum, "module:0#in").values.tolist()
-    [1.0]
+    >>> relevance_patching(network, clean, corrupted, torch.sum, "module:0#in").values.round(3)
+    array([1.], dtype=float32)
     """
     owner = "relevance_patching"
     compared = Comparison.of(
