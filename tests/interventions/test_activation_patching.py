@@ -86,6 +86,34 @@ def test_doubles_agree_to_the_last_digits_and_the_prefix_is_not_run_again() -> N
     assert found.attrs["n_forwards"] == 2 + (5 * (4 + 3 + 2 + 1) + 3 + 2 + 1) / 4
 
 
+@pytest.mark.parametrize("build", [tiny_llama, tiny_gpt2], ids=["llama", "gpt2"])
+@pytest.mark.parametrize(("n_samples", "site"), [(1, "resid_pre"), (2, "mlp_out"), (2, "head_out")])
+def test_positions_before_a_patch_are_not_run_again(
+    build: Callable[[], Any], n_samples: int, site: str
+) -> None:
+    model, clean, corrupted = build(), tokens(n_samples, 12), tokens(n_samples, 12, seed=1)
+    corrupted[:, :4] = clean[:, :4]
+    found = activation_patching(model, clean, corrupted, third, site)
+    axes = ("position", "head") if site == "head_out" else ("position",)
+    wanted = one_by_one(model, clean, corrupted, site, axes)
+    scale = max(1.0, float(np.abs(wanted).max()))
+    np.testing.assert_allclose(found.values[0], wanted, atol=2e-4 * scale, rtol=0)
+    in_part = activation_patching(model, clean, corrupted, third, site, positions=[5, 9, 11])
+    np.testing.assert_allclose(in_part, found.sel(position=[5, 9, 11]), atol=2e-4 * scale)
+
+
+def test_a_network_that_is_not_causal_is_run_at_all_positions() -> None:
+    model, clean, corrupted = tiny_llama(), tokens(2, 10), tokens(2, 10, seed=1)
+    for layer in model.model.layers:
+        layer.self_attn.is_causal = False
+    with torch.no_grad():
+        moved = model(clean[:, 1:]).logits[:, 0] - model(clean[:, 1:-1]).logits[:, 0]
+    assert float(moved.abs().max()) > 1e-3
+    found = activation_patching(model, clean, corrupted, third, "resid_pre")
+    wanted = one_by_one(model, clean, corrupted, "resid_pre", ("position",))
+    np.testing.assert_allclose(found.values[0], wanted, atol=1e-3, rtol=0)
+
+
 def test_by_hand_on_a_linear_network() -> None:
     model = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 1, bias=False))
     with torch.no_grad():

@@ -78,6 +78,12 @@ class Nodes:
         """Number of nodes of one site."""
         return int(np.prod([len(found) for found in self.labels.values()], dtype=int))
 
+    def positions_of_cells(self) -> np.ndarray[Any, Any] | None:
+        """Return the position of each node, in ascending order; None where they have none."""
+        if next(iter(self.labels), None) != "position":
+            return None
+        return np.repeat(self.labels["position"], self.n_cells // len(self.labels["position"]))
+
     def masks(self, site: Site, cells: Sequence[int]) -> Any:
         """Return where some nodes of a site are: (n_cells, 1, ...) with the axes of its view."""
         grids = np.zeros((len(cells), self.n_cells), dtype=bool)

@@ -42,11 +42,12 @@ def rms_norm(module: nn.Module, value: Any, output: Any) -> Any:
     scaled = wide * torch.rsqrt(wide.pow(2).mean(axes, keepdim=True) + eps).detach()
     weight = getattr(module, "weight", None)
     factors = [1.0] if weight is None else [weight, 1.0 + weight]
+    # One row tells the form of the norm as well as all of them.
+    row = [value.detach().flatten(0, -n_axes - 1)[:1] for value in (scaled, output)]
     for factor in factors:
-        found = (scaled * factor).to(output.dtype)
-        size = float(output.detach().abs().max())
-        if torch.allclose(found.detach(), output.detach(), rtol=1e-3, atol=1e-4 * size):
-            return found
+        size = float(row[1].abs().max())
+        if torch.allclose(row[0] * factor, row[1].to(row[0].dtype), rtol=1e-3, atol=1e-4 * size):
+            return (scaled * factor).to(output.dtype)
     raise ParameterError(
         f"RelevanceRules: {type(module).__name__} is not x / rms(x), times its weight or one plus "
         "its weight. Give its rule with register_rule."

@@ -11,7 +11,7 @@ from torch import nn
 from activome._checks import check_integer
 from activome._progress import Progress, silent
 from activome.interventions._comparison import Comparison
-from activome.interventions._patched_runs import PatchedRuns, replacing
+from activome.interventions._patched_runs import PatchedRuns
 
 __all__ = ["activation_patching"]
 
@@ -89,9 +89,10 @@ def activation_patching(
     Notes
     -----
     Nodes go as rows of one batch, and a pass begins at the layer that is patched with the stream of
-    the corrupted run, which halves the work. Where a pass from a layer on does not give what the
-    whole model gives (a network without a chain of blocks, or with values handed past them), whole
-    passes are run.
+    the corrupted run, which halves the work; in a causal language model also at the first position
+    that is patched, after a cache of keys and values. Both are checked on the way: where a pass
+    from a layer or a position on does not give what the whole model gives (a network without a
+    chain of blocks, or with values handed past them), whole passes are run.
 
     References
     ----------
@@ -134,13 +135,7 @@ def activation_patching(
     effects = {}
     for number, site in enumerate(compared.sites):
         progress("patching", number, len(compared.sites))
-
-        def patched(cells: Sequence[int], site: Any = site) -> list[float]:
-            edit = replacing(site, nodes.masks(site, cells), values[site.label][None])
-            found = runs.run(len(cells), runs.start([site]), [edit])
-            return compared.values(found, len(cells))
-
-        measured = runs.over_cells(nodes.n_cells, patched)
+        measured = runs.over_cells(nodes, site, values[site.label], compared.values)
         effects[site.label] = [(value - low) / scale for value in measured]
     progress("patching", len(compared.sites), len(compared.sites))
     dtype = str(read.dtype).removeprefix("torch.")

@@ -13,6 +13,7 @@ from activome._progress import Progress, silent
 from activome.errors import ParameterError
 from activome.interventions._comparison import Comparison
 from activome.interventions._patched_runs import PatchedRuns, replacing
+from activome.interventions._restart import chunks
 from activome.interventions.edits import Add, Edit, Patch
 from activome.interventions.sites import Site
 
@@ -168,7 +169,8 @@ def path_patching(
             ]
             return compared.values(_through(compared, runs, site, edits, given, n), n)
 
-        measured = runs.over_cells(nodes.n_cells, patched)
+        cells = range(nodes.n_cells)
+        measured = [value for part in chunks(cells, runs.size) for value in patched(part)]
         effects[site.label] = [(value - low) / scale for value in measured]
     progress("patching", len(compared.sites), len(compared.sites))
     dtype = "float64" if str(read.dtype) == "torch.float64" else "float32"

@@ -35,7 +35,7 @@ def run(study: Study) -> None:
     Parameters
     ----------
     study : Study
-        The bench to run on. Full size: 20 random gated networks; two tasks on SmolLM2 with four
+        The bench to run on. Full size: 20 random gated networks; two tasks on SmolLM2 with two
         pairs of prompts each, at all layers, with circuits. Smoke: two networks, and one task with
         one pair at three layers.
     """
@@ -48,7 +48,7 @@ def run(study: Study) -> None:
         )
         return
     torch.set_num_threads(1)
-    n_pairs = 4 if study.is_full else 1
+    n_pairs = 2 if study.is_full else 1
     names = list(_TASKS) if study.is_full else ["objects"]
     found = {name: _one_task(study, name, n_pairs) for name in names}
     _conservation(study, n_pairs)
