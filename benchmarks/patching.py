@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from activome.interventions.relevance_patching import relevance_patching
 from harness import Case, Peer, main
 
 _VOCABULARY = 5000
+# The loop of TransformerLens draws a bar for every patch.
+os.environ.setdefault("TQDM_DISABLE", "1")
 
 
 @dataclass
@@ -101,7 +104,7 @@ def bridge_of(job: Job) -> Job:
     special = {f"{name}_token": "word0" for name in ("unk", "bos", "eos", "pad")}
     with tempfile.TemporaryDirectory() as folder:
         model.config.save_pretrained(folder)
-        tokens = Tokenizer(WordLevel(words, unk_token="word0"))
+        tokens = Tokenizer(WordLevel(words, "word0"))
         transformers.PreTrainedTokenizerFast(tokenizer_object=tokens, **special).save_pretrained(
             folder
         )

@@ -156,9 +156,11 @@ class RelevanceRules:
     def _prepare(self, model: nn.Module) -> list[Actor]:
         actors: list[Actor] = []
         unknown: dict[str, str] = {}
-        inside: list[str] = []
+        inside: set[str] = set()
         for path, module in model.named_modules():
-            if any(path.startswith(outer + ".") for outer in inside):
+            # Parents come before their children.
+            if path and path.rpartition(".")[0] in inside:
+                inside.add(path)
                 continue
             entry = entry_of(module)
             name = type(module).__name__
@@ -168,7 +170,7 @@ class RelevanceRules:
                 if not any(True for _ in module.children()):
                     unknown.setdefault(name, path)
                 continue
-            inside.append(path)
+            inside.add(path)
             actors += self._module_actors(path, module, entry)
         if unknown:
             listed = ", ".join(f"{name} (at {path!r})" for name, path in unknown.items())
@@ -211,7 +213,7 @@ class RelevanceRules:
                 # Norms that round to single precision on the way would undo the conservation.
                 return found
             # The value stays what it was to the last bit; the gradient is that of the rule.
-            return output.detach() + (found - found.detach())
+            return _Pinned.apply(found, output)
 
         return [
             Actor(Site(f"module:{path}#in", None, path, "in"), enter, is_edit=False),
@@ -231,6 +233,20 @@ class RelevanceRules:
                 f"RelevanceRules: the network calls {name}() as a function, where no rule reaches "
                 f"it. Use the module of that name, or plain=[{name!r}] to keep its own gradient."
             )
+
+
+class _Pinned(torch.autograd.Function):
+    """The value of one tensor with the gradient of another."""
+
+    @staticmethod
+    def forward(_: Any, found: Any, output: Any) -> Any:
+        """Return the output, cut off."""
+        return output.detach()
+
+    @staticmethod
+    def backward(_: Any, slope: Any) -> Any:
+        """Hand all of it to what the rule found."""
+        return slope, None
 
 
 class _Watch(TorchFunctionMode):
