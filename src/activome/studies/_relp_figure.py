@@ -66,11 +66,17 @@ def _bars(ax: Axes, found: dict[str, Any], titles: dict[str, str]) -> None:
         heights = [found[task]["measures"][method][site]["pearson"] for task, site in groups]
         places = np.arange(len(groups)) + (i - (len(methods) - 1) / 2) * width
         ax.bar(places, heights, width, color=colour, hatch=hatch, ec="0.2", lw=0.5, label=method)
-    labels = [f"{site}\n{titles[task].replace(' ', chr(10), 1)}" for task, site in groups]
-    ax.set_xticks(range(len(groups)), labels, fontsize=7)
+    ax.set_xticks(range(len(groups)), [site for _, site in groups], fontsize=8)
+    ax.tick_params(axis="x", rotation=35)
+    sites = len(groups) // len(found)
+    for number, task in enumerate(found):
+        middle = number * sites + (sites - 1) / 2
+        ax.text(middle, 1.04, titles[task], ha="center", fontsize=7.5)
+        if number:
+            ax.axvline(number * sites - 0.5, color="0.4", ls=":", lw=0.8)
     ax.axhline(0, color="0.2", lw=0.6)
-    ax.set(ylabel="r with patching one by one", ylim=(None, 1.28), title="agreement by site")
-    ax.legend(frameon=False, fontsize=8, ncols=len(methods), loc="upper center")
+    ax.set(ylabel="r with patching one by one", ylim=(None, 1.55), title="agreement by site")
+    ax.legend(frameon=False, fontsize=8, loc="upper left")
 
 
 def _curves(ax: Axes, found: dict[str, Any], titles: dict[str, str]) -> None:
@@ -83,13 +89,15 @@ def _curves(ax: Axes, found: dict[str, Any], titles: dict[str, str]) -> None:
         curve = curves[key]
         options: Any = {"color": colour, "ls": style, "marker": marker, "ms": 3.5, "lw": 1.2}
         ax.plot(curve["n_nodes"], curve["faithfulness"], label=key, **options)
-        ax.plot(curve["n_nodes"], curve["completeness"], alpha=0.35, **options)
+        if key in ("RelP", "random"):
+            ax.plot(curve["n_nodes"], curve["completeness"], alpha=0.4, **options)
     ax.axhline(1, color="0.4", ls=":", lw=0.8)
     ax.axhline(0, color="0.4", ls=":", lw=0.8)
     ax.set(
         xscale="log",
         xlabel="nodes in the circuit",
-        ylabel="faithfulness (pale: of the rest)",
+        ylabel="faithfulness (pale: completeness)",
+        ylim=(None, 1.95),
         title=f"circuits of {titles['objects']}",
     )
-    ax.legend(frameon=False, fontsize=8)
+    ax.legend(frameon=False, fontsize=8, loc="upper left", ncols=2)
