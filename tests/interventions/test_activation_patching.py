@@ -292,6 +292,7 @@ def test_refusals() -> None:
 
     cases: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
         (r"one shape.*\(2, 5\) and \(2, 6\)", (a, tokens(2, 6), third, "q"), {}),
+        (r"must have shape \(n_prompts, n_positions\); got \(5,\)", (a[0], b[0], third, "q"), {}),
         ("one length.*lengths \\[2, 3\\]", ([[1, 2], [1, 2, 3]], a, third, "q"), {}),
         (r"one number; got a tensor of shape \(2,\)", (a, b, lambda x: x[:, 3], "mlp_out"), {}),
         ("one number; got str", (a, b, lambda x: "no", "mlp_out"), {}),

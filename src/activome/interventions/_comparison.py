@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 from torch import nn
 
-from activome._checks import check_choice, nearest_names
+from activome._checks import check_choice
 from activome.errors import ParameterError
 from activome.interventions._hooks import _output_tensor
 from activome.interventions._inputs import Batch, accepted, batches, run
@@ -229,10 +229,13 @@ def one_batch(inputs: Any, model: nn.Module, tokenizer: Any, owner: str) -> Batc
             f"{owner}: prompts must have one length, so that their positions mean the same; got "
             f"lengths {lengths}. Give prompts of one length, or tensors with an attention_mask."
         )
-    kwargs = dict(batch.kwargs)
-    args = batch.args
-    if args and isinstance(args[0], dict):
-        return replace(batch, args=(), kwargs=kwargs | args[0])
+    ids = batch.kwargs.get("input_ids", batch.args[0] if batch.args else None)
+    takes_ids = "input_ids" in accepted(model)
+    if takes_ids and ids is not None and not ids.is_floating_point() and ids.ndim != 2:
+        raise ParameterError(
+            f"{owner}: token ids must have shape (n_prompts, n_positions); got {tuple(ids.shape)}. "
+            "Give one prompt as ids[None]."
+        )
     return batch
 
 
@@ -291,9 +294,3 @@ def frozen(model: nn.Module) -> Iterator[None]:
     finally:
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
-
-
-def known_or_raise(name: str, known: Sequence[str], owner: str) -> None:
-    """Raise for a name that is none of the known ones, offering the nearest."""
-    if name not in known:
-        raise ParameterError(f"{owner}: unknown {name!r}; {nearest_names(name, known)}")
