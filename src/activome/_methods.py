@@ -182,4 +182,12 @@ METHODS: tuple[Method, ...] = (
     Method("plot_effects", "activome.interventions.plots", "function"),
     Method("plot_heads", "activome.interventions.plots", "function"),
     Method("plot_scatter", "activome.interventions.plots", "function"),
+    Method(
+        "UnitExpertise",
+        "activome.patterns.unit_expertise",
+        "sample",
+        {"min_positives": 1, "negatives_per_positive": None},
+    ),
+    Method("average_precision", "activome.patterns.unit_expertise", "function"),
+    Method("chance_average_precision", "activome.patterns.unit_expertise", "function"),
 )

@@ -118,6 +118,38 @@ def test_headers_that_do_not_fit_their_tensors(
     assert not (tmp_path / "cache").exists()
 
 
+NAMES = [
+    *("general.architecture", "llama.block_count", "llama.rope.scaling.type"),
+    *("tokenizer.ggml.model", "tokenizer.ggml.pre", "tokenizer.ggml.tokens"),
+    *("tokenizer.ggml.token_type", "tokenizer.ggml.merges"),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [7, -1.0, "odd", [1, 2], ["a", "a"], ["odd odd"]], ids=str)
+def test_fields_of_another_type_are_refused(name: str, value: Any, tmp_path: Path) -> None:
+    path = tiny_gguf(tmp_path / "odd.gguf", tiny_original(), **{name: value})
+    with pytest.raises(ReadError, match=r"odd\.gguf"):
+        load_language_model(path)
+
+
+@pytest.mark.parametrize("name", ["bos", "eos", "unknown", "padding"])
+def test_tokens_that_are_not_there_are_left_out(name: str, tmp_path: Path) -> None:
+    field: dict[str, Any] = {f"tokenizer.ggml.{name}_token_id": 10_000}
+    found = load_language_model(tiny_gguf(tmp_path / "t.gguf", tiny_original(), **field))
+    assert found.tokenizer("ab").input_ids == [5]
+
+
+def test_a_start_token_is_added_where_the_file_says_so(tmp_path: Path) -> None:
+    fields: dict[str, Any] = {
+        "tokenizer.ggml.add_bos_token": True,
+        "tokenizer.ggml.bos_token_id": 0,
+    }
+    path = tmp_path / "t.gguf"
+    found = load_language_model(tiny_gguf(path, tiny_original(), **fields))
+    assert found.tokenizer("ab").input_ids == [0, 5]
+
+
 def test_a_weight_that_is_not_finite_is_refused(tmp_path: Path) -> None:
     model = tiny_original()
     model.model.layers[1].mlp.up_proj.weight.data[3, 4] = float("nan")

@@ -68,18 +68,29 @@ def tiny_gguf(path: Path, model: Any, *, kind: str = "F32", **fields: Any) -> Pa
         "llama.rope.dimension_count": config.head_dim,
     }
     known |= {name.replace("__", "."): value for name, value in fields.items()}
-    writer = gguf.GGUFWriter(path, known.pop("general.architecture", "llama"))
+    known = {
+        "general.architecture": "llama",
+        "llama.rope.freq_base": 1000.0,
+        "llama.attention.layer_norm_rms_epsilon": 1e-5,
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "smollm",
+        "tokenizer.ggml.tokens": WORDS,
+        "tokenizer.ggml.token_type": [3] + [1] * (len(WORDS) - 1),
+        "tokenizer.ggml.merges": MERGES,
+        "tokenizer.ggml.eos_token_id": 0,
+    } | known
+    # The writer puts in an architecture of its own, which ours replaces.
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.kv_data[0].clear()
+    add: dict[type, Any] = {
+        str: writer.add_string,
+        bool: writer.add_bool,
+        float: writer.add_float32,
+        list: writer.add_array,
+    }
     for name, value in known.items():
         if value is not None:
-            (writer.add_string if isinstance(value, str) else writer.add_uint32)(name, value)
-    writer.add_float32("llama.rope.freq_base", 1000.0)
-    writer.add_float32("llama.attention.layer_norm_rms_epsilon", 1e-5)
-    writer.add_string("tokenizer.ggml.model", "gpt2")
-    writer.add_string("tokenizer.ggml.pre", "smollm")
-    writer.add_array("tokenizer.ggml.tokens", WORDS)
-    writer.add_array("tokenizer.ggml.token_type", [3] + [1] * (len(WORDS) - 1))
-    writer.add_array("tokenizer.ggml.merges", MERGES)
-    writer.add_uint32("tokenizer.ggml.eos_token_id", 0)
+            add.get(type(value), writer.add_uint32)(name, value)
     for name, values in model.state_dict().items():
         if name == "lm_head.weight" and config.tie_word_embeddings:
             continue

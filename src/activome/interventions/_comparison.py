@@ -17,8 +17,8 @@ from activome._checks import check_choice
 from activome.errors import ParameterError
 from activome.interventions._hooks import _output_tensor
 from activome.interventions._inputs import Batch, accepted, batches, run
+from activome.interventions._labels import token_strings
 from activome.interventions._nodes import Nodes
-from activome.interventions.recording import token_strings
 from activome.interventions.selectors import real_bounds
 from activome.interventions.sites import Site
 from activome.interventions.taps import Taps

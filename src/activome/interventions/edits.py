@@ -379,8 +379,7 @@ class Apply(Edit):
     Parameters
     ----------
     function : callable
-        From the view of the site, heads on an axis of their own, to its new value. It must not
-        write into what it is given.
+        From a copy of the site, heads on an axis of their own, to its new value.
 
     Raises
     ------
@@ -394,4 +393,4 @@ class Apply(Edit):
         """Return what the function gives."""
         if self.function is None:
             raise ParameterError("Apply: function is missing.")
-        return fit(self.function(value), value, context, "Apply")
+        return fit(self.function(value.clone()), value, context, "Apply")

@@ -12,10 +12,11 @@ from torch.overrides import TorchFunctionMode
 
 from activome._checks import check_choice
 from activome.errors import ParameterError
+from activome.interventions._editing import at_work
 from activome.interventions._hooks import Actor, Context
 from activome.interventions._rule_table import FUNCTIONS, Entry, RuleFunction, entry_of, register
 from activome.interventions.sites import Site
-from activome.interventions.taps import Taps, at_work
+from activome.interventions.taps import Taps
 
 __all__ = ["RelevanceRules", "register_rule"]
 

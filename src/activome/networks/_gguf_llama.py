@@ -69,9 +69,10 @@ def config_of(header: GGUFHeader, *, owner: str) -> dict[str, Any]:
         return float(value)
 
     kind = fields.get("general.architecture")
-    if kind != "llama":
+    if not isinstance(kind, str) or kind != "llama":
         raise _refusal(header, owner, f"its architecture is {kind!r}")
-    if fields.get("llama.rope.scaling.type", "none") != "none":
+    scaling = fields.get("llama.rope.scaling.type", "none")
+    if not isinstance(scaling, str) or scaling != "none":
         raise _refusal(header, owner, "its rotary positions are scaled, which is not known here")
     n_heads, width = whole("attention.head_count"), whole("embedding_length")
     head_dim = whole("attention.key_length", max(width // n_heads, 1))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from activome._extras import require
 from activome.errors import ReadError
 from activome.networks._gguf_header import GGUFHeader
@@ -27,7 +29,12 @@ def tokenizer_of(header: GGUFHeader, n_rows: int, *, owner: str) -> Any:
     transformers = require("transformers", extra="llm", owner=owner)
     fields = {name.removeprefix("tokenizer.ggml."): value for name, value in header.fields.items()}
     kind, cut = fields.get("model"), fields.get("pre", "default")
-    if kind != "gpt2" or cut not in _CUTS_DIGITS:
+    if (
+        not isinstance(kind, str)
+        or kind != "gpt2"
+        or not isinstance(cut, str)
+        or cut not in _CUTS_DIGITS
+    ):
         raise _refusal(header, owner, f"it is {kind!r} with cuts {cut!r}")
     tokens, pairs = _lists(fields, header, n_rows, owner)
     vocabulary = {token: number for number, token in enumerate(tokens)}
@@ -37,7 +44,9 @@ def tokenizer_of(header: GGUFHeader, n_rows: int, *, owner: str) -> Any:
         cuts.insert(0, library.pre_tokenizers.Digits(individual_digits=True))
     found.pre_tokenizer = library.pre_tokenizers.Sequence(cuts)
     found.decoder = library.decoders.ByteLevel()
-    for token, sort in zip(tokens, fields.get("token_type", [1] * len(tokens)), strict=True):
+    for token, sort in zip(
+        tokens, np.atleast_1d(fields.get("token_type", [1] * len(tokens))), strict=True
+    ):
         if sort == _CONTROL:
             found.add_special_tokens([library.AddedToken(token, special=True)])
         elif sort == _USER_DEFINED:
@@ -69,8 +78,8 @@ def _lists(
             owner,
             f"its tokens or merges are missing, or more than {n_rows} rows of weights",
         )
-    known = set(tokens)
-    if len(known) != len(tokens) or len(fields.get("token_type", tokens)) != len(tokens):
+    known, n_kinds = set(tokens), np.size(fields.get("token_type", tokens))
+    if len(known) != len(tokens) or n_kinds != len(tokens):
         raise _refusal(header, owner, "a token is there twice, or the list of their types is cut")
     pairs: list[tuple[str, str]] = []
     for merge in merges:
