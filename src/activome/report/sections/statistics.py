@@ -69,7 +69,9 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
             else "nothing above chance"
         )
         verdict = Verdict("found" if found else "nothing", f"{text}, {p_text(test.p_value)}")
-        headline = (f"{number(seconds, 2)} {recording.time_unit}", "memory of a unit (median)")
+        headline = (f"{number(seconds, 2)} s", "memory of a unit (median)")
+        if recording.time_unit != "s":
+            headline = (number(seconds, 2), f"{recording.time_unit} of memory (median unit)")
     return Section(
         verdict=verdict,
         headline=headline,
