@@ -168,4 +168,7 @@ METHODS: tuple[Method, ...] = (
         data={"values": "count"},
     ),
     Method("choose_n_states", "activome.patterns.n_states", "function"),
+    Method("MLP", "activome.networks.small", "other"),
+    Method("AttentionOnly", "activome.networks.transformer", "other"),
+    Method("TinyGPT", "activome.networks.transformer", "other"),
 )

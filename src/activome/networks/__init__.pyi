@@ -2,7 +2,10 @@
 from . import spiking as spiking
 from .cam_operation import CAMOperation as CAMOperation
 from .hippocampal_cam import HippocampalCAM as HippocampalCAM
+from .small import MLP as MLP
 from .small import SmallCNN as SmallCNN
+from .transformer import AttentionOnly as AttentionOnly
+from .transformer import TinyGPT as TinyGPT
 from .training import TrainConfig as TrainConfig
 from .training import Trainer as Trainer
 from .training import TrainLog as TrainLog
