@@ -171,4 +171,5 @@ METHODS: tuple[Method, ...] = (
     Method("MLP", "activome.networks.small", "other"),
     Method("AttentionOnly", "activome.networks.transformer", "other"),
     Method("TinyGPT", "activome.networks.transformer", "other"),
+    Method("Checkpoint", "activome.networks._checkpoints", "other"),
 )

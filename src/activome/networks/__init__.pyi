@@ -1,5 +1,6 @@
 # One line per public name; the room loads each on first use.
 from . import spiking as spiking
+from ._checkpoints import Checkpoint as Checkpoint
 from .cam_operation import CAMOperation as CAMOperation
 from .hippocampal_cam import HippocampalCAM as HippocampalCAM
 from .small import MLP as MLP
