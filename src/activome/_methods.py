@@ -172,4 +172,11 @@ METHODS: tuple[Method, ...] = (
     Method("AttentionOnly", "activome.networks.transformer", "other"),
     Method("TinyGPT", "activome.networks.transformer", "other"),
     Method("Checkpoint", "activome.networks._checkpoints", "other"),
+    Method(
+        "SparseAutoencoder",
+        "activome.patterns.sparse_autoencoder",
+        "sample",
+        {"n_components": 4, "k": 1, "n_steps": 20, "batch_size": 16, "random_state": 0},
+        {"unit_permutation": "steps amplify rounding, which depends on the order of units"},
+    ),
 )

@@ -19,3 +19,4 @@ from .tensor_rank import factor_match_score as factor_match_score
 from .hmm_glm import HMMGLM as HMMGLM
 from .n_states import StatesResult as StatesResult
 from .n_states import choose_n_states as choose_n_states
+from .sparse_autoencoder import SparseAutoencoder as SparseAutoencoder
