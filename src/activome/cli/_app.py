@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from activome.cli import _citing, _recordings
+from activome.cli import _citing, _models, _record, _recordings
 from activome.cli._screen import Bar, print_claims
+from activome.cli._sizes import bytes_of
 from activome.errors import ActivomeError, ParameterError
 
 __all__ = ["app", "main"]
@@ -81,7 +83,7 @@ def report(
     """Write a report of the patterns in a recording: one HTML file, and its data beside it."""
     from activome.report import run_report
 
-    memory_limit = _bytes(max_memory)
+    memory_limit = bytes_of(max_memory, owner="report")
     with Bar() as progress:
         result = run_report(
             source,
@@ -193,20 +195,11 @@ for _command in (
     _recordings.check,
     _recordings.convert,
     _recordings.samples,
+    _record.record,
     _citing.cite,
 ):
     app.command()(_command)
-
-
-def _bytes(text: str) -> int:
-    from dask.utils import parse_bytes
-
-    try:
-        return parse_bytes(f"{text}GiB" if text.replace(".", "", 1).isdigit() else text)
-    except ValueError:
-        raise ParameterError(
-            f"report: --max-memory must be a size such as 500MB or 4GB; got {text!r}."
-        ) from None
+app.add_typer(_models.assets, name="assets")
 
 
 def main() -> None:
@@ -221,6 +214,8 @@ def main() -> None:
     before, separator, after = _split(sys.argv[1:])
     is_debug = _DEBUG in before
     arguments = [argument for argument in before if argument != _DEBUG] + separator + after
+    if not is_debug:
+        warnings.showwarning = _show_warning
     try:
         app(arguments, standalone_mode=True)
     except (ActivomeError, OSError, MemoryError) as error:
@@ -237,6 +232,11 @@ def main() -> None:
             err=True,
         )
         raise SystemExit(1) from None
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Print a warning as the errors are: in one sentence, without the line of code."""
+    typer.echo(f"activome: warning: {message}", err=True)
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str], list[str]]:

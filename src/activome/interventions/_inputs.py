@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,9 @@ import torch
 from torch import nn
 
 from activome.errors import ParameterError
+from activome.interventions._hooks import manager_of
 
-__all__ = ["Batch", "batches", "run", "tensors_of"]
+__all__ = ["Batch", "as_batch", "batches", "run", "spared", "tensors_of"]
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,19 @@ def tensors_of(inputs: Any, tokenizer: Any, owner: str) -> tuple[Any, Any]:
 
 
 def batches(
-    inputs: Any, model: nn.Module, *, tokenizer: Any, max_tokens: int, owner: str
+    inputs: Any,
+    model: nn.Module,
+    *,
+    tokenizer: Any,
+    max_tokens: int,
+    owner: str,
+    in_order: bool = False,
 ) -> list[Batch]:
-    """Cut the input into batches of at most ``max_tokens`` positions, lists by length."""
+    """Cut the input into batches of at most ``max_tokens`` positions; lists go by length."""
     whole, lists = tensors_of(inputs, tokenizer, owner)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     if lists is not None:
-        return list(_padded(lists, max_tokens, device))
+        return list(_padded(lists, max_tokens, device, in_order=in_order))
     first = next(iter(whole.values())) if isinstance(whole, dict) else whole
     if first.device != device:
         raise ParameterError(
@@ -98,16 +106,28 @@ def batches(
     return found
 
 
-def _padded(lists: list[list[int]], max_tokens: int, device: Any) -> Iterator[Batch]:
-    order = sorted(range(len(lists)), key=lambda i: len(lists[i]))
+def as_batch(inputs: Any, model: nn.Module, owner: str) -> Batch:
+    """Return the input of one pass, whatever its size."""
+    whole = batches(
+        inputs, model, tokenizer=None, max_tokens=sys.maxsize, owner=owner, in_order=True
+    )
+    return whole[0]
+
+
+def _padded(
+    lists: list[list[int]], max_tokens: int, device: Any, *, in_order: bool
+) -> Iterator[Batch]:
+    lengths = [len(item) for item in lists]
+    order = sorted(range(len(lists)), key=lambda i: 0 if in_order else lengths[i])
     start = 0
     while start < len(order):
-        stop = start + 1
-        # Sorted by length: the last of a batch is its longest.
-        while stop < len(order) and (stop + 1 - start) * len(lists[order[stop]]) <= max_tokens:
-            stop += 1
+        stop, width = start, 0
+        while stop < len(order):
+            wider = max(width, lengths[order[stop]])
+            if stop > start and (stop + 1 - start) * wider > max_tokens:
+                break
+            stop, width = stop + 1, wider
         rows = order[start:stop]
-        width = len(lists[rows[-1]])
         ids = torch.zeros(len(rows), width, dtype=torch.long)
         mask = torch.zeros(len(rows), width, dtype=torch.long)
         for place, row in enumerate(rows):
@@ -133,6 +153,19 @@ def run(model: nn.Module, batch: Batch, **options: Any) -> Any:
         args = (kwargs.pop("input_ids"), *args)
     given = {name: value for name, value in options.items() if name in names}
     return model(*args, **(given | kwargs))
+
+
+def spared(model: nn.Module) -> dict[str, Any]:
+    """Return the options with which a pass does nothing that no hook sees.
+
+    The cache of keys and values is left out, and the output layer is run on the last token alone:
+    it is a fifth of the work of a small language model, and most of its memory.
+    """
+    find = getattr(model, "get_output_embeddings", None)
+    head = find() if callable(find) else None
+    watched = {path for path, _ in manager_of(model).stations}
+    is_watched = "" in watched or any(model.get_submodule(path) is head for path in watched)
+    return {"use_cache": False} | ({} if head is None or is_watched else {"logits_to_keep": 1})
 
 
 def accepted(model: nn.Module) -> set[str]:

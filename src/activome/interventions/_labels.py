@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,36 +15,71 @@ from activome.errors import ParameterError
 from activome.interventions._recorder import Piece, Recording
 from activome.interventions.sites import Site
 
-__all__ = ["activity_of", "merge_rows"]
+__all__ = [
+    "Values",
+    "activity_of",
+    "labelled",
+    "merge_rows",
+    "token_labels",
+    "values_of",
+    "with_tokens",
+]
 
 Array = np.ndarray[Any, Any]
 
 
-def activity_of(recording: Recording, sites: list[Site], source: str = "record") -> Activity:
-    """Return one activity of some sites: their layers side by side on the unit axis."""
-    columns: dict[str, list[Any]] = {}
-    blocks: list[Array] = []
-    names: list[str] = []
-    pieces: list[Any] = []
-    for site in sites:
-        block, labels, piece = _one_site(recording, site)
-        blocks.append(block)
-        pieces.append(piece)
-        names += [f"{site.label}.{text}" for text in labels.pop("name")]
-        for key, values in labels.items():
-            columns.setdefault(key, []).extend(values)
+@dataclass(frozen=True)
+class Values:
+    """What sites hold, of shape (sample, position, unit) or (sample, unit), and what it is."""
+
+    values: Array
+    keep: Array | None
+    stamps: Array | None
+    labels: list[dict[str, list[Any]]]
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Dims of the values."""
+        return ("trial", "time", "unit") if self.values.ndim == 3 else ("trial", "unit")
+
+
+def values_of(recording: Recording, sites: list[Site]) -> Values:
+    """Return the values of some sites side by side on the unit axis."""
+    found = [_one_site(recording, site) for site in sites]
+    blocks = [block for block, _, _ in found]
     _require_alike(blocks, sites)
     joined: Array = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=-1)
-    coords = {key: ("unit", found) for key, found in columns.items() if len(found) == len(names)}
-    dims = ("trial", "time", "unit") if joined.ndim == 3 else ("trial", "unit")
-    keep, time = pieces[0]
+    keep, stamps = found[0][2]
+    has_times = joined.ndim == 3
+    labels = [labels for _, labels, _ in found]
+    return Values(joined, keep, stamps if has_times else None, labels)
+
+
+def activity_of(recording: Recording, sites: list[Site], source: str = "record") -> Activity:
+    """Return one activity of some sites: their layers side by side on the unit axis."""
+    return labelled(values_of(recording, sites), sites, source)
+
+
+def labelled(found: Values, sites: list[Site], source: str) -> Activity:
+    """Return values as an activity, with what each unit is."""
+    columns: dict[str, list[Any]] = {}
+    names: list[str] = []
+    for site, labels in zip(sites, found.labels, strict=True):
+        names += [f"{site.label}.{text}" for text in labels["name"]]
+        for key, values in labels.items():
+            columns.setdefault(key, []).extend(values)
+    del columns["name"]
+    if len({site.name for site in sites}) > 1:
+        widths = [len(labels["name"]) for labels in found.labels]
+        columns["site"] = np.repeat([site.name for site in sites], widths).tolist()
+    coords = {key: ("unit", label) for key, label in columns.items() if len(label) == len(names)}
     return make(
-        joined,
-        dims,
-        time=time if joined.ndim == 3 else None,
+        found.values,
+        found.dims,
+        time=found.stamps,
         unit=names,
         coords=coords,
-        valid=keep,
+        valid=found.keep,
         kind="activation",
         source=source,
         name=sites[0].group or sites[0].name,
@@ -144,13 +181,48 @@ def _flat(piece: Piece) -> Array:
 def _unit_labels(piece: Piece, site: Site) -> dict[str, list[Any]]:
     names = [axis for axis in piece.axes if axis not in ("sample", "position")]
     sizes = [piece.value.shape[piece.axes.index(axis)] for axis in names]
+    return _grid_labels(tuple(names), tuple(sizes), site.layer, site.path)
+
+
+# Asked for again with every batch; a few tables of names are kept.
+@functools.lru_cache(maxsize=64)
+def _grid_labels(
+    names: tuple[str, ...], sizes: tuple[int, ...], layer: int | None, path: str
+) -> dict[str, list[Any]]:
     grid = list(itertools.product(*(range(size) for size in sizes)))
     n = len(grid)
     labels: dict[str, list[Any]] = {"name": [".".join(map(str, place)) for place in grid]}
     for index, axis in enumerate(names):
         labels["feature" if axis == "unit" else axis] = [place[index] for place in grid]
-    if site.layer is not None:
-        labels["layer"] = [site.layer] * n
-    elif site.path:
-        labels["module"] = [site.path] * n
+    if layer is not None:
+        labels["layer"] = [layer] * n
+    elif path:
+        labels["module"] = [path] * n
     return labels
+
+
+def with_tokens(part: Activity, batch: Any, tokenizer: Any) -> Activity:
+    """Label positions by token, where the positions are those of the input."""
+    if "time" not in part.dims:
+        return part
+    labels = token_labels(part.sizes["trial"], part["time"].values, batch, tokenizer)
+    return part.assign_coords({key: (("trial", "time"), label) for key, label in labels.items()})
+
+
+def token_labels(n_rows: int, stamps: Array, batch: Any, tokenizer: Any) -> dict[str, Array]:
+    """Return id and text of the tokens of a batch, where the positions are those of the input."""
+    ids, columns = batch.ids, stamps.astype(int)
+    if ids is None or n_rows != len(ids) or columns.max() >= ids.shape[1]:
+        return {}
+    labels = {"token_id": ids.detach().cpu().numpy()[:, columns]}
+    if tokenizer is not None:
+        labels["token"] = token_strings(labels["token_id"], tokenizer)
+    return labels
+
+
+def token_strings(ids: np.ndarray[Any, Any], tokenizer: Any) -> np.ndarray[Any, Any]:
+    """Return the text of each token id."""
+    lookup = getattr(tokenizer, "convert_ids_to_tokens", None) or tokenizer.id_to_token
+    known, places = np.unique(ids, return_inverse=True)
+    texts = np.array([str(lookup(int(i))) for i in known], dtype=str)
+    return np.asarray(texts[places.reshape(ids.shape)])

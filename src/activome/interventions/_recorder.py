@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from activome._checks import check_memory, nearest_names
+from activome._checks import check_choice, check_memory, nearest_names
 from activome.errors import ParameterError
 from activome.interventions._hooks import Actor, Context
-from activome.interventions.selectors import Sel, position_mask
+from activome.interventions.selectors import Sel, _to_numpy, position_mask
 from activome.interventions.sites import Site
 
-__all__ = ["REDUCTIONS", "Piece", "Recording", "recorders"]
+__all__ = ["REDUCTIONS", "Piece", "Recording", "recorders", "torch_dtype"]
 
 # A reduction takes the view (n_samples, n_positions, ...) and a boolean (n_samples, n_positions).
 REDUCTIONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -194,7 +194,7 @@ def _piece(view: Any, context: Context, at: Sel, reduce: Any) -> Piece:
     keep = None if mask is None else mask[:, first:total].cpu()
     if at.pos is not None and not (isinstance(at.pos, str) and at.pos == "all"):
         chosen = position_mask(at.pos, total, first, n, view.shape[0], mask)
-        view, chosen, columns = _cut(view, chosen, columns, place)
+        view, chosen, columns = _cut(view, chosen, columns, place, _is_single(at.pos))
         if chosen is None:
             return Piece(_owned(view), None, None, tuple(a for a in axes if a != "position"))
         real = True if keep is None else keep[:, columns - first]
@@ -218,9 +218,25 @@ def _take(view: Any, axes: list[str], axis: str, wanted: Any, context: Context) 
     return view.index_select(place, chosen.nonzero()[:, 0].to(view.device))
 
 
-def _cut(view: Any, chosen: Any, columns: Any, place: int) -> tuple[Any, Any, Any]:
+def _is_single(pos: Any) -> bool:
+    """Tell whether a selector means one position per sample, whatever their lengths."""
+    if isinstance(pos, str):
+        return pos in ("last", "first_real")
+    if isinstance(pos, (list, tuple)):
+        return len(pos) == 1
+    if isinstance(pos, (slice, range)):
+        return False
+    return bool(_to_numpy(pos).dtype != bool)
+
+
+def _cut(view: Any, chosen: Any, columns: Any, place: int, is_one: bool) -> tuple[Any, Any, Any]:
     """Keep the chosen columns; one per sample leaves no axis of positions."""
-    if bool((chosen.sum(1) == 1).all()):
+    if not bool(chosen.any()):
+        raise ParameterError(
+            f"record: no position is chosen in a batch of {view.shape[0]} samples with "
+            f"{view.shape[place]} positions. Leave such samples out."
+        )
+    if is_one and bool((chosen.sum(1) == 1).all()):
         where = chosen.to(torch.int8).argmax(1).to(view.device)
         where = where.expand(view.shape[0]) if len(where) == 1 else where
         shape = [1] * view.ndim
@@ -247,10 +263,27 @@ def _reduced(view: Any, axes: list[str], keep: Any, reduce: Any, context: Contex
 
 
 def _converted(value: Any, dtype: Any, context: Context) -> Any:
+    if value.dtype == dtype:
+        return value
     result = value.to(dtype)
-    if result.is_floating_point() and bool((torch.isinf(result) & ~torch.isinf(value)).any()):
-        raise ParameterError(
-            f"record: {context.site.label} holds {float(value.abs().max()):.6g}, which {dtype} "
-            'cannot. Use dtype="float32".'
-        )
+    if value.is_floating_point() and value.numel() and dtype.itemsize < value.dtype.itemsize:
+        largest = max(float(bound.abs()) for bound in torch.aminmax(value))
+        # A NaN hides the bounds; only then is every value looked at.
+        lost = largest > torch.finfo(dtype).max
+        if largest != largest or lost:
+            lost = bool((torch.isinf(result) & ~torch.isinf(value)).any())
+        if lost:
+            held = value[torch.isfinite(value)].abs().max()
+            raise ParameterError(
+                f"record: {context.site.label} holds {float(held):.6g}, which {dtype} cannot. Use "
+                'dtype="float32".'
+            )
     return result
+
+
+def torch_dtype(dtype: str | torch.dtype | None) -> Any:
+    """Return the torch type of a name."""
+    if dtype is None or isinstance(dtype, torch.dtype):
+        return dtype
+    known = {"float16", "bfloat16", "float32", "float64"}
+    return getattr(torch, check_choice(dtype, sorted(known), name="dtype", owner="record"))

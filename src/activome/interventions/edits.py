@@ -12,6 +12,7 @@ import xarray as xr
 
 from activome._random import RandomState, integer_seed
 from activome.errors import ParameterError
+from activome.interventions._edit_values import fit, values_of
 from activome.interventions._hooks import Context
 from activome.interventions.selectors import Sel
 
@@ -72,7 +73,11 @@ class Edit:
 
 @dataclass(frozen=True)
 class Zero(Edit):
-    """Set the selected values to 0."""
+    """Set the selected values to 0.
+
+    Where it acts and how strongly say ``site``, ``pos``, ``head``, ``units``, ``sample`` and
+    ``schedule``, as in ``Edit``.
+    """
 
     def _change(self, value: Any, context: Context) -> Any:
         """Return zeros."""
@@ -82,6 +87,9 @@ class Zero(Edit):
 @dataclass(frozen=True)
 class Mean(Edit):
     """Replace the selected values by their mean.
+
+    Where it acts and how strongly say ``site``, ``pos``, ``head``, ``units``, ``sample`` and
+    ``schedule``, as in ``Edit``.
 
     Parameters
     ----------
@@ -109,6 +117,9 @@ class Mean(Edit):
 @dataclass(frozen=True)
 class Resample(Edit):
     """Replace the selected values by those of another sample of the batch.
+
+    Where it acts and how strongly say ``site``, ``pos``, ``head``, ``units``, ``sample`` and
+    ``schedule``, as in ``Edit``.
 
     Parameters
     ----------
@@ -146,6 +157,9 @@ class Resample(Edit):
 class Patch(Edit):
     """Replace the selected values by those of another run, position by position.
 
+    Where it acts and how strongly say ``site``, ``pos``, ``head``, ``units``, ``sample`` and
+    ``schedule``, as in ``Edit``.
+
     Parameters
     ----------
     cache : Recording, Tensor, array-like or xarray.DataArray, optional
@@ -170,7 +184,7 @@ class Patch(Edit):
         elif isinstance(source, Mapping):
             source = source[context.site.label]
         elif isinstance(source, xr.DataArray):
-            source = _from_activity(source, context)
+            source = values_of(source, context)
         source = torch.as_tensor(source, dtype=value.dtype, device=value.device)
         axes = context.site.axes(value.ndim)
         place = axes.index("position") if "position" in axes else 0
@@ -197,16 +211,12 @@ def _extend(source: Any, value: Any, place: int, first: int, edit: Patch) -> Any
     return torch.cat([known, rest], dim=place)
 
 
-def _from_activity(activity: xr.DataArray, context: Context) -> Any:
-    found = activity
-    if "layer" in activity.coords and context.site.layer is not None:
-        found = activity.isel(unit=np.flatnonzero(activity["layer"].values == context.site.layer))
-    return np.nan_to_num(found.values)
-
-
 @dataclass(frozen=True)
 class Set(Edit):
     """Set the selected values.
+
+    Where it acts and how strongly say ``site``, ``pos``, ``head``, ``units``, ``sample`` and
+    ``schedule``, as in ``Edit``.
 
     Parameters
     ----------
@@ -224,6 +234,9 @@ class Set(Edit):
 @dataclass(frozen=True)
 class Add(Edit):
     """Add a direction to the selected values.
+
+    Where it acts and how strongly say ``site``, ``pos``, ``head``, ``units``, ``sample`` and
+    ``schedule``, as in ``Edit``.
 
     Parameters
     ----------
@@ -243,12 +256,19 @@ class Add(Edit):
 
 @dataclass(frozen=True)
 class Steer(Add):
-    """Add a direction, as a steering vector; another name of ``Add``."""
+    """Add ``alpha`` times a ``direction``, as a steering vector; another name of ``Add``.
+
+    Where it acts and how strongly say ``site``, ``pos``, ``head``, ``units``, ``sample`` and
+    ``schedule``, as in ``Edit``.
+    """
 
 
 @dataclass(frozen=True)
 class Scale(Edit):
     """Multiply the selected values.
+
+    Where it acts and how strongly say ``site``, ``pos``, ``head``, ``units``, ``sample`` and
+    ``schedule``, as in ``Edit``.
 
     Parameters
     ----------
@@ -266,6 +286,9 @@ class Scale(Edit):
 @dataclass(frozen=True)
 class Clamp(Edit):
     """Hold the selected values at a value, or between two.
+
+    Where it acts and how strongly say ``site``, ``pos``, ``head``, ``units``, ``sample`` and
+    ``schedule``, as in ``Edit``.
 
     Parameters
     ----------
@@ -301,6 +324,9 @@ class Clamp(Edit):
 class Gate(Edit):
     """Multiply by a gate per unit, held in [0, 1], that may be learned.
 
+    Where it acts and how strongly say ``site``, ``pos``, ``head``, ``units``, ``sample`` and
+    ``schedule``, as in ``Edit``.
+
     Parameters
     ----------
     gate : Tensor or array-like
@@ -319,6 +345,9 @@ class Gate(Edit):
 @dataclass(frozen=True)
 class Splice(Edit):
     """Run the value through an autoencoder, and go on with its reconstruction.
+
+    Where it acts and how strongly say ``site``, ``pos``, ``head``, ``units``, ``sample`` and
+    ``schedule``, as in ``Edit``.
 
     Parameters
     ----------
@@ -344,6 +373,9 @@ class Splice(Edit):
 class Apply(Edit):
     """Call a function of the value.
 
+    Where it acts and how strongly say ``site``, ``pos``, ``head``, ``units``, ``sample`` and
+    ``schedule``, as in ``Edit``.
+
     Parameters
     ----------
     function : callable
@@ -363,28 +395,3 @@ class Apply(Edit):
         if self.function is None:
             raise ParameterError("Apply: function is missing.")
         return fit(self.function(value), value, context, "Apply")
-
-
-def fit(new: Any, value: Any, context: Context, owner: str) -> Any:
-    """Return ``new`` in dtype, place and shape of a site, refusing what does not broadcast."""
-    found = torch.as_tensor(new, dtype=value.dtype, device=value.device)
-    if found.shape == value.shape:
-        return found
-    if found.ndim and found.numel() == value.numel():
-        # Heads flat, as recorded.
-        found = found.reshape(value.shape)
-    is_flat = found.ndim == 1 and value.ndim == 4 and context.site.heads is not None
-    if is_flat and found.shape[0] == value.shape[-1] * value.shape[-2]:
-        found = found.reshape(value.shape[-2:])
-    elif found.ndim == 1 and found.numel() > 1 and "unit" in context.site.axes(value.ndim):
-        # One number per unit; on maps the units are the channels.
-        place = context.site.axes(value.ndim).index("unit")
-        if found.shape[0] == value.shape[place]:
-            found = found.reshape([-1 if i == place else 1 for i in range(value.ndim)])
-    try:
-        return found.expand(value.shape)
-    except RuntimeError as error:
-        raise ParameterError(
-            f"{owner}: a value of shape {tuple(found.shape)} does not fit {context.site.label}, "
-            f"which has shape {tuple(value.shape)}."
-        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,8 +14,9 @@ from torch import nn
 from activome._checks import check_integer, check_memory
 from activome._progress import Progress, silent, track
 from activome.activity.schema import Activity
-from activome.interventions._inputs import Batch, batches, run
-from activome.interventions._labels import activity_of
+from activome.interventions._inputs import Batch, batches, run, spared
+from activome.interventions._labels import activity_of, with_tokens
+from activome.interventions._streaming import plan_of, stream_batches
 from activome.interventions.selectors import Sel
 from activome.interventions.sites import Site
 from activome.interventions.taps import Taps
@@ -34,6 +36,9 @@ def record(
     scheme: str | None = None,
     max_tokens: int = 2048,
     max_bytes: float = 1e9,
+    to: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    source: str | None = None,
     progress: Progress = silent,
 ) -> Any:
     """Record the activity of sites of a network.
@@ -61,7 +66,16 @@ def record(
     max_tokens : int, default=2048
         Positions per batch; an input that is no token ids counts 32 per sample.
     max_bytes : float, default=1e9
-        Bytes of values above which the recording is refused, before most of it is made.
+        Bytes of values above which the recording is refused, before most of it is made; with
+        ``to``, the bytes of one batch.
+    to : path-like, optional
+        Folder of a store, by custom ending in ``.zarr``, to which each batch is written when it is
+        done; memory then holds one batch. Several sites lie side by side on the unit axis, with
+        ``site`` as a label.
+    resume : bool, default=False
+        Go on with a store whose writing was cut short, at the last chunk that is whole.
+    source : str, optional
+        What made the data, such as ``LanguageModel.source``; the class of the model by default.
     progress : Progress, default=silent
         Told of the samples done.
 
@@ -72,7 +86,8 @@ def record(
         sample, a time a position (or the number of the call, of a module that is called once per
         time step), a unit a feature of one layer. Coordinates: ``layer`` or ``module``, ``head``,
         ``feature``, ``y``, ``x``, ``call`` on unit; ``token`` and ``token_id`` on (trial, time);
-        padding is False in ``valid``.
+        padding is False in ``valid``. With ``to``, one Activity of all names, lazy, as it lies in
+        the store; positions that are not valid are NaN there.
 
     Raises
     ------
@@ -80,11 +95,15 @@ def record(
         If a site matches nothing, an option or the inputs do not fit, the devices differ, or a
         value does not fit ``dtype``.
     ResourceError
-        If the values would take more than ``max_bytes``; ``stream`` writes them to disk instead.
+        If the values would take more than ``max_bytes``; ``to`` writes them to disk instead.
+    StoreError
+        If a store is there already and ``resume`` is False, or it is one of other inputs, sites or
+        weights.
 
     Notes
     -----
-    Samples of a list go by length, and come back in their order. With several batches values may
+    Samples of a list go by length, and come back in their order; with ``to`` they go as they come.
+    The output layer is left out where nobody looks at it. With several batches values may
     differ in the last bits from one call of the model, since matrix products depend on the number
     of rows; within one batch they are equal bit by bit.
 
@@ -102,28 +121,48 @@ def record(
     wanted = {name: taps.sites(name) for name in names}
     if any(site.layout == "time_first" for found in wanted.values() for site in found):
         max_tokens = sys.maxsize  # the first axis of the input is no axis of samples
-    parts = batches(inputs, model, tokenizer=tokenizer, max_tokens=max_tokens, owner="record")
+    parts = batches(
+        inputs,
+        model,
+        tokenizer=tokenizer,
+        max_tokens=max_tokens,
+        owner="record",
+        in_order=to is not None,
+    )
     n_rows = sum(len(batch.rows) for batch in parts)
     n_done = 0
     options: Any = {"at": at, "reduce": reduce, "dtype": dtype, "max_bytes": max_bytes}
+    if to is not None:
+        return stream_batches(
+            taps,
+            parts,
+            names,
+            to,
+            plan=plan_of(parts),
+            options=options,
+            tokenizer=tokenizer,
+            source=source,
+            resume=resume,
+            progress=progress,
+        )
+    source = source or f"record of {type(model).__name__}"
     pieces: dict[str, list[Activity]] = {name: [] for name in names}
     n_cells = sum(_n_cells(batch) for batch in parts)
     for batch in track(parts, "recording", progress):
         with taps.record(*names, **options) as recording, torch.no_grad():
-            run(model, batch, use_cache=False)
+            run(model, batch, **spared(model))
         n_done += len(batch.rows)
         if n_done < n_rows:
             check_memory(
                 recording.n_bytes / _n_cells(batch) * n_cells,
                 owner="record",
                 what=f"{n_rows} samples of {', '.join(names)}",
-                cure="Record fewer sites or positions, reduce, or write them with stream.",
+                cure="Record fewer sites or positions, reduce, or stream them with to='run.zarr'.",
                 limit=max_bytes,
             )
-        source = f"record of {type(model).__name__}"
         for name in names:
             part = activity_of(recording, wanted[name], source)
-            pieces[name].append(_with_tokens(part, batch, tokenizer))
+            pieces[name].append(with_tokens(part, batch, tokenizer))
     order = np.argsort([row for batch in parts for row in batch.rows])
     found = {name: _in_order(pieces[name], order, name, wanted[name]) for name in names}
     return found[names[0]] if isinstance(sites, str) else found
@@ -132,28 +171,6 @@ def record(
 def _n_cells(batch: Batch) -> int:
     ids = batch.ids
     return int(ids.numel()) if ids is not None else len(batch.rows)
-
-
-def _with_tokens(part: Activity, batch: Batch, tokenizer: Any) -> Activity:
-    """Label positions by token, where the positions are those of the input."""
-    ids = batch.ids
-    if ids is None or "time" not in part.dims or part.sizes["trial"] != len(ids):
-        return part
-    columns = part["time"].values.astype(int)
-    if columns.max() >= ids.shape[1]:
-        return part
-    chosen = ids.detach().cpu().numpy()[:, columns]
-    part = part.assign_coords(token_id=(("trial", "time"), chosen))
-    if tokenizer is None:
-        return part
-    return part.assign_coords(token=(("trial", "time"), token_strings(chosen, tokenizer)))
-
-
-def token_strings(ids: np.ndarray[Any, Any], tokenizer: Any) -> np.ndarray[Any, Any]:
-    """Return the text of each token id."""
-    lookup = getattr(tokenizer, "convert_ids_to_tokens", None) or tokenizer.id_to_token
-    known = {int(i): str(lookup(int(i))) for i in np.unique(ids)}
-    return np.array([known[int(i)] for i in ids.ravel()], dtype=str).reshape(ids.shape)
 
 
 def _in_order(parts: list[Activity], order: Any, name: str, sites: list[Site]) -> Activity:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -11,10 +12,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from activome._checks import check_choice, check_number
+from activome._checks import check_choice, check_integer, check_number
+from activome._progress import Progress, silent
+from activome.activity.schema import Activity
+from activome.activity.store.status import CHUNK_BYTES
 from activome.errors import ActivityWarning, ParameterError
-from activome.interventions._hooks import Actor, Context, manager_of, refuse_compiled
-from activome.interventions._recorder import REDUCTIONS, Recording, recorders
+from activome.interventions._editing import at_work, editor
+from activome.interventions._hooks import Actor, manager_of, refuse_compiled
+from activome.interventions._inputs import Batch, as_batch
+from activome.interventions._recorder import REDUCTIONS, Recording, recorders, torch_dtype
+from activome.interventions._streaming import Plan, plan_of, stream_batches
 from activome.interventions.edits import Apply, Edit, Patch, Set, Zero
 from activome.interventions.selectors import Sel
 from activome.interventions.sites import Site, SiteTable
@@ -51,6 +58,8 @@ class Taps:
         If the model is no module, compiled or scripted, or a site, selector or edit does not fit.
     ResourceError
         If a recording passes ``max_bytes``.
+    StoreError
+        If ``stream`` meets a store that is there already, or one of other inputs.
 
     Notes
     -----
@@ -135,7 +144,7 @@ class Taps:
         found = {site.label: site for name in sites for site in self.table.find(name)}
         recording = Recording(list(found.values()))
         kind = torch_dtype(dtype)
-        with _at_work(
+        with at_work(
             self.model,
             recorders(
                 recording,
@@ -147,6 +156,103 @@ class Taps:
             ),
         ):
             yield recording
+
+    def stream(
+        self,
+        batches: Iterable[Any],
+        sites: str | Sequence[str],
+        *,
+        to: str | os.PathLike[str],
+        at: Sel | None = None,
+        reduce: str | Callable[[Any, Any], Any] | None = None,
+        dtype: str | None = None,
+        tokenizer: Any = None,
+        n_positions: int | None = None,
+        max_bytes: float = 1e9,
+        resume: bool = False,
+        source: str | None = None,
+        chunk_bytes: int = CHUNK_BYTES,
+        progress: Progress = silent,
+    ) -> Activity:
+        """Record batch after batch to a store, in the memory that one batch takes.
+
+        The store has dims (trial, time, unit), as what ``record`` returns: a trial is a sample, a
+        time a position. It grows along the trials; ``activome.load`` and ``activome report`` read
+        it as any recording. Samples shorter than the longest are NaN at their end, with False
+        in ``valid``, and take next to no room on disk.
+
+        Parameters
+        ----------
+        batches : iterable
+            Inputs of one pass each, as ``record`` takes them: tensors, mappings of tensors, or
+            lists of lists of token ids. What is a sequence is looked through first.
+        sites : str or sequence of str
+            Names of sites, side by side on the unit axis.
+        to : path-like
+            Folder of the store, by custom ending in ``.zarr``.
+        at : Sel, optional
+            Part to keep.
+        reduce : {"mean", "max", "last"} or callable, optional
+            Reduce over positions inside the hook, as in ``record``.
+        dtype : {"float16", "float32", "float64"}, optional
+            Type to keep; a value that it cannot hold is refused with its site.
+        tokenizer : object, optional
+            For the text of each token.
+        n_positions : int, optional
+            Length of the longest sample, where ``batches`` is no sequence; by default that of the
+            first batch.
+        max_bytes : float, default=1e9
+            Bytes at which one batch is given up.
+        resume : bool, default=False
+            Go on at the last chunk that is whole. Give the same batches: those that are in the
+            store are not run again, and the store becomes what it would have been.
+        source : str, optional
+            What made the data; the class of the model by default.
+        chunk_bytes : int, default=8 MiB
+            Bytes per chunk of the store; what is in a chunk that is not whole is run again.
+        progress : Progress, default=silent
+            Told of the samples done.
+
+        Returns
+        -------
+        xarray.DataArray
+            The Activity in the store, lazy.
+
+        Raises
+        ------
+        ParameterError
+            If a name matches nothing, an option is unknown, a batch does not fit the first one, or
+            a value does not fit ``dtype``.
+        ResourceError
+            If a batch takes more than ``max_bytes``.
+        StoreError
+            If a store is there already and ``resume`` is False, or it is one of other inputs,
+            sites or weights.
+        """
+        names = [sites] if isinstance(sites, str) else list(sites)
+        if n_positions is not None:
+            check_integer(n_positions, name="n_positions", owner="Taps.stream", low=1)
+        if dtype is not None:
+            known = ("float16", "float32", "float64")
+            check_choice(dtype, known, name="dtype", owner="Taps.stream")
+        parts: Iterable[Batch] = (as_batch(item, self.model, "Taps.stream") for item in batches)
+        plan = Plan(n_positions=n_positions)
+        if isinstance(batches, Sequence):
+            parts = list(parts)
+            plan = plan_of(parts)
+        return stream_batches(
+            self,
+            parts,
+            names,
+            to,
+            plan=plan,
+            options={"at": at, "reduce": reduce, "dtype": dtype, "max_bytes": max_bytes},
+            tokenizer=tokenizer,
+            source=source,
+            resume=resume,
+            chunk_bytes=chunk_bytes,
+            progress=progress,
+        )
 
     @contextmanager
     def edit(self, *edits: Edit) -> Iterator[None]:
@@ -185,8 +291,8 @@ class Taps:
                         "or gives there does not reach the rest of the network. Edit head_out, q, "
                         "k, v, attn_out, resid_pre or resid_post instead."
                     )
-                actors.append(Actor(site, _editor(change, mark, manager_of(self.model)), True))
-        with _at_work(self.model, actors):
+                actors.append(Actor(site, editor(change, mark, manager_of(self.model)), True))
+        with at_work(self.model, actors):
             yield
         for change, mark in marks:
             if mark["seen"] and not mark["met"]:
@@ -196,45 +302,6 @@ class Taps:
                     ActivityWarning,
                     stacklevel=3,
                 )
-
-
-@contextmanager
-def _at_work(model: nn.Module, actors: list[Actor]) -> Iterator[None]:
-    manager = manager_of(model)
-    manager.add(actors)
-    try:
-        yield
-    finally:
-        manager.remove(actors)
-
-
-def _editor(change: Edit, mark: dict[str, int], manager: Any) -> Callable[[Any, Context], Any]:
-    selector, start = change.selector, manager.step.index + 1
-
-    def act(value: Any, context: Context) -> Any:
-        mark["seen"] += 1
-        view = context.site.view(value)
-        mask = selector.mask(view.shape, context, view.device)
-        if mask is not None and not bool(mask.any()):
-            return value
-        mark["met"] += 1
-        new = change._change(view, context)
-        if change.schedule is not None:
-            strength = float(change.schedule(context.step.index - start))
-            new = view + strength * (new - view)
-        if mask is not None:
-            new = torch.where(mask, new, view)
-        return context.site.put(value, new)
-
-    return act
-
-
-def torch_dtype(dtype: str | torch.dtype | None) -> Any:
-    """Return the torch type of a name."""
-    if dtype is None or isinstance(dtype, torch.dtype):
-        return dtype
-    known = {"float16", "bfloat16", "float32", "float64"}
-    return getattr(torch, check_choice(dtype, sorted(known), name="dtype", owner="record"))
 
 
 @contextmanager

@@ -48,7 +48,8 @@ def read_labels(activity: xr.DataArray, wanted: tuple[str, ...] | None = None) -
 
     Strings and booleans are categorical; so are whole numbers with at most 20 values, each of
     which stands at least 5 times on average. Other numbers are continuous. Constants, identifiers
-    (a string of its own everywhere) and clocks (numbers that only rise) are skipped.
+    (a string of its own everywhere; numbers of a column that ends in ``_id``) and clocks (numbers
+    that only rise) are skipped.
 
     Parameters
     ----------
@@ -99,6 +100,8 @@ def _sort_label(name: str, dims: tuple[str, ...], values: Array) -> Label:
     few = names.size <= _MOST_CLASSES and flat.size >= _FEWEST_PER_CLASS * names.size
     if flat.dtype.kind == "b" or (is_whole and few):
         return Label(name, dims, "categorical", f"{names.size} values", tuple(names.tolist()))
+    if name.endswith("_id"):
+        return Label(name, dims, "skipped", "it names things by number; their order means nothing")
     steps = np.diff(flat.astype(np.float64))
     if (steps >= 0).all() and (steps > 0).mean() > 0.9:
         return Label(name, dims, "skipped", "it only rises, as a clock or a counter does")

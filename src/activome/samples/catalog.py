@@ -6,6 +6,7 @@ import inspect
 import os
 from collections.abc import Callable
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 from activome._checks import check_choice, nearest_names
@@ -166,7 +167,12 @@ def shipped_activity(source: Any) -> Any | None:
     Returns
     -------
     xarray.DataArray or None
-        The Activity, or None where the source is not the name of one or a file has that name.
+        The Activity, or None where the source is a path.
+
+    Raises
+    ------
+    ParameterError
+        If it is a bare word, and there is neither a file nor a shipped recording of that name.
 
     Examples
     --------
@@ -175,7 +181,18 @@ def shipped_activity(source: Any) -> Any | None:
     >>> shipped_activity("my_recording.nwb") is None
     True
     """
-    loader = _SHIPPED.get(source) if isinstance(source, str) else None
-    if loader is None or loader is rdm92.load_rdm92 or os.path.lexists(source):
+    if not isinstance(source, str) or os.path.lexists(source):
         return None
-    return loader()
+    loaders = {name: loader for name, loader in _SHIPPED.items() if name != "rdm92"}
+    if source in loaders:
+        return loaders[source]()
+    if source in _ELSEWHERE:
+        raise ParameterError(
+            f"{source!r} does not ship. activome.samples.load({source!r}) in Python reads it from "
+            "where you have it, or says what it needs."
+        )
+    if Path(source).suffix or Path(source).name != source:
+        return None
+    raise ParameterError(
+        f"{source!r} is neither a file nor a recording that ships; {nearest_names(source, loaders)}"
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,18 @@ def test_the_content_decides_not_the_name(name: str, tmp_path: Path) -> None:
     misnamed = load(other)
     other.rename(path)
     assert misnamed.equals(load(path))  # type: ignore[arg-type]  # of one type by construction
+
+
+@pytest.mark.parametrize("name", [n for n in FORMATS if n.endswith((".fif", ".set", ".nwb"))])
+def test_a_new_process_reads_what_this_one_wrote(name: str, tmp_path: Path) -> None:
+    """Packages that load their parts on first use have none loaded there."""
+    path = sound(name, tmp_path)
+    code = "import sys, activome; print(activome.load(sys.argv[1]).sizes)"
+    if isinstance(load(path), Events):
+        code = code.replace(".sizes", ".n_units")
+    command = [sys.executable, "-W", "ignore", "-c", code, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".parquet", ".zarr"])

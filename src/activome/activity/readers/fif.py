@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from activome._extras import require
 from activome._files import atomic_path
 from activome.activity.readers._source import alias_with_suffix, check_file, reading
 from activome.activity.readers.mne_raw import (
@@ -65,11 +66,13 @@ def _suffix(path: Path) -> list[str]:
 
 
 def _holds_epochs(path: Path, owner: str) -> bool:
-    mne = load_mne(owner)
+    # Modules of their own: in a new process ``mne`` alone has not loaded them yet.
+    opening = require("mne._fiff.open", extra="eeg", owner=owner)
+    tree = require("mne._fiff.tree", extra="eeg", owner=owner)
     with alias_with_suffix(path, _suffix(path)) as alias:
-        stream, tree, _ = mne._fiff.open.fiff_open(alias, verbose="warning")
+        stream, root, _ = opening.fiff_open(alias, verbose="warning")
         with stream:
-            return bool(mne._fiff.tree.dir_tree_find(tree, _EPOCHS))
+            return bool(tree.dir_tree_find(root, _EPOCHS))
 
 
 def read_fif(

@@ -104,7 +104,8 @@ def sniff(path: str | os.PathLike[str]) -> str:
     except (OSError, ValueError):
         is_folder = False
     if is_folder:
-        marks = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
+        # The journal is that of a store whose writing was cut short, which open_store refuses.
+        marks = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata", "activome.journal")
         if any((place / mark).is_file() for mark in marks):
             return "zarr"
         raise ReadError(
