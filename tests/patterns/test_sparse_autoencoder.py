@@ -23,7 +23,8 @@ from activome.interventions.edits import Splice  # noqa: E402  # only where torc
 from activome.interventions.taps import Taps  # noqa: E402
 from activome.patterns import _sparse_autoencoder_net as net_module  # noqa: E402
 from activome.patterns._row_pool import RowPool  # noqa: E402
-from activome.patterns.sparse_autoencoder import SparseAutoencoder, _geometric_median  # noqa: E402
+from activome.patterns._sparse_autoencoder_start import geometric_median  # noqa: E402
+from activome.patterns.sparse_autoencoder import SparseAutoencoder  # noqa: E402
 
 Array = np.ndarray[Any, Any]
 
@@ -159,7 +160,7 @@ def test_the_auxiliary_loss_helps_components_that_were_left_behind(
         start = np.eye(1, rows.shape[1]) + 0.02 * rng.standard_normal((n, rows.shape[1]))
         return np.asarray(start / np.linalg.norm(start, axis=1, keepdims=True))
 
-    monkeypatch.setattr("activome.patterns.sparse_autoencoder._start", crowded)
+    monkeypatch.setattr("activome.patterns.sparse_autoencoder.start_directions", crowded)
     options: Any = {"k": 2, "n_steps": 300, "random_state": 0, "dead_after": 500}
     alone = SparseAutoencoder(48, aux_weight=0.0, **options).fit(rows)
     helped = SparseAutoencoder(48, **options).fit(rows)
@@ -246,7 +247,7 @@ def test_constant_activity_has_nothing_to_explain() -> None:
 
 def test_geometric_median_resists_an_outlier() -> None:
     rows = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0], [2.0, 2.0], [1.0, 1.0], [1e4, 1e4]])
-    median = _geometric_median(rows, max_iter=500, tol=1e-12)
+    median = geometric_median(rows, max_iter=500, tol=1e-12)
     directions = rows - median
     length = np.linalg.norm(directions, axis=1)
     pull = (directions[length > 1e-3] / length[length > 1e-3, None]).sum(axis=0)

@@ -21,6 +21,7 @@ from activome.errors import ActivityError, ParameterError
 from activome.networks.training import TrainConfig, Trainer
 from activome.patterns._row_pool import RowPool
 from activome.patterns._sparse_autoencoder_net import Autoencoder, Objective, ramp
+from activome.patterns._sparse_autoencoder_start import geometric_median, start_directions
 
 __all__ = ["SparseAutoencoder"]
 
@@ -184,6 +185,8 @@ class SparseAutoencoder(SampleTransformer):
         ------
         ActivityError
             If the activity is not finite, is empty, or has the wrong shape.
+        ParameterError
+            If a parameter is out of range.
         """
         is_path = isinstance(X, (str, os.PathLike))
         if not is_path and not (isinstance(X, xr.DataArray) and X.chunks is not None):
@@ -225,12 +228,12 @@ class SparseAutoencoder(SampleTransformer):
     def _train(self, source: BlockSource) -> None:
         rng = make_generator(self.random_state)
         sample = source.sample(_SAMPLE, rng).astype(np.float64)
-        centre = _geometric_median(sample)
+        centre = geometric_median(sample)
         rows = sample - centre
         scale = float(np.linalg.norm(rows, axis=1).mean()) or 1.0
         rows /= scale
         variance = float(rows.var(axis=0).sum()) or 1.0
-        start = torch.from_numpy(_start(rows, self.n_components, rng).astype(np.float32))
+        start = torch.from_numpy(start_directions(rows, self.n_components, rng).astype(np.float32))
         k = self.k if self.activation == "topk" else None
         net = Autoencoder(start, torch.zeros(source.n_units), k)
         dead_after = self.dead_after or 30 * self.n_components / self.k
@@ -395,38 +398,3 @@ class SparseAutoencoder(SampleTransformer):
             )
         back: Array = codes @ self.components_.astype(codes.dtype) + self.bias_.astype(codes.dtype)
         return back
-
-
-def _geometric_median(rows: Array, *, max_iter: int = 100, tol: float = 1e-6) -> Array:
-    """Return the point of the least mean distance to the rows, by Weiszfeld's iteration."""
-    point: Array = rows.mean(axis=0)
-    spread = float(np.linalg.norm(rows - point, axis=1).mean())
-    for _ in range(max_iter):
-        # A row at the point itself has no direction; the floor keeps its pull finite.
-        weight = 1.0 / np.maximum(np.linalg.norm(rows - point, axis=1), 1e-9 * spread or 1.0)
-        new = weight @ rows / weight.sum()
-        moved = float(np.linalg.norm(new - point))
-        point = new
-        if moved <= tol * spread:
-            break
-    return point
-
-
-def _start(rows: Array, n: int, rng: np.random.Generator) -> Array:
-    """Return directions of random rows; mixtures of some where there are too few of them."""
-    length = np.linalg.norm(rows, axis=1)
-    usable = rng.permutation(np.flatnonzero(length > 1e-6))
-    if len(usable) == 0:
-        start: Array = rng.standard_normal((n, rows.shape[1]))
-        return start / np.linalg.norm(start, axis=1, keepdims=True)
-    directions = rows[usable] / length[usable, None]
-    mixed = np.zeros((n, rows.shape[1]))
-    for _ in range(8):
-        weight = rng.standard_normal((n, 1))
-        mixed += weight * directions[rng.integers(len(usable), size=n)]
-    mixed /= np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-12)
-    # A little of other rows keeps equal ones from starting as equal components.
-    start = mixed
-    start[: len(usable)] = directions[:n] + 0.05 * mixed[: len(usable)]
-    start /= np.maximum(np.linalg.norm(start, axis=1, keepdims=True), 1e-12)
-    return start
