@@ -189,4 +189,11 @@ METHODS: tuple[Method, ...] = (
     ),
     Method("average_precision", "activome.patterns.unit_expertise", "function"),
     Method("chance_average_precision", "activome.patterns.unit_expertise", "function"),
+    Method("CurvePrediction", "activome.geometry.curve_prediction", "other"),
+    Method("predict_curve_params", "activome.geometry.curve_prediction", "function"),
+    Method("EmergenceCurve", "activome.geometry.emergence", "other"),
+    Method("massive_activations", "activome.geometry.massive", "function"),
+    Method("massive_ratio", "activome.geometry.massive", "function"),
+    Method("next_token_loss", "activome.interventions.training_trace", "function"),
+    Method("training_trace", "activome.interventions.training_trace", "function"),
 )
