@@ -157,22 +157,21 @@ class EmergenceCurve(RegressorMixin, BaseEstimator):
     def _search(self, u: Array, v: Array) -> tuple[float, float]:
         grid = [(np.log(b), np.log(tau)) for b in _RATES for tau in _OFFSETS]
         costs = [float((_solve(u, v, *point)[1] ** 2).sum()) for point in grid]
-        best = (np.inf, grid[0])
+        rough = []
 
         def left(point: Array) -> Array:
             return _solve(u, v, point[0], point[1])[1]
 
         for place in np.argsort(costs)[: self.n_starts]:
-            found = least_squares(
-                left,
-                grid[place],
-                bounds=_BOUNDS,
-                xtol=1e-12,
-                ftol=1e-14,
-                gtol=1e-14,
-            )
-            best = min(best, (found.cost, (float(found.x[0]), float(found.x[1]))))
-        return best[1]
+            found = least_squares(left, grid[place], bounds=_BOUNDS, max_nfev=8)
+            rough.append((float(found.cost), found.x.tolist()))
+        # Starts that lead to one valley are alike by now: the best few are taken to its ground.
+        fine = [
+            least_squares(left, point, bounds=_BOUNDS, xtol=1e-12, ftol=1e-14, gtol=1e-14)
+            for _, point in sorted(rough)[:3]
+        ]
+        best = min(fine, key=lambda found: float(found.cost)).x
+        return float(best[0]), float(best[1])
 
     def _name_parameters(self) -> None:
         a1, a2 = self.coef_
