@@ -59,7 +59,7 @@ def test_recovers_a_planted_dictionary_like_the_peer(fitted: Any) -> None:
     model, rows, truth = fitted
     ours = recovery(truth, model.components_)
     peer = MiniBatchDictionaryLearning(
-        48, alpha=0.2, batch_size=256, max_iter=5, fit_algorithm="cd", random_state=0
+        48, alpha=0.2, batch_size=256, max_iter=2, fit_algorithm="cd", random_state=0
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -127,7 +127,11 @@ def dense_loss(rows: Any, net: Any, dead: Any, options: Any) -> Any:
     return left / options["variance"] + options["aux_weight"] * missed / energy
 
 
-def test_the_loss_and_its_gradient_equal_those_written_out() -> None:
+@pytest.mark.parametrize("limit", [0, 48])
+def test_the_loss_and_its_gradient_equal_those_written_out(
+    limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(net_module, "_WRITTEN_OUT", limit)
     generator = torch.Generator().manual_seed(0)
     rows, decoder, bias = (
         torch.randn(shape, generator=generator, dtype=torch.float64)

@@ -12,6 +12,9 @@ from torch.nn import functional
 
 __all__ = ["Autoencoder", "Objective", "ramp"]
 
+# Up to so many components per active one, products with all zeros written out are the faster way.
+_WRITTEN_OUT = 48
+
 
 class Autoencoder(nn.Module):
     """Rows to few active components, and back.
@@ -43,24 +46,29 @@ class Autoencoder(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the ``n`` largest codes of each row, rectified, and their components.
 
-        Only the chosen codes take part in the graph: their gradient is a sum over n rows of the
-        encoder instead of a product with all of it.
+        In a large dictionary only the chosen codes take part in the graph: their gradient is a sum
+        over n rows of the encoder instead of a product with all of it.
         """
+        encoder, bias = self.encoder, self.encoder_bias
+        if among is not None:
+            encoder = encoder[among]
+            bias = None if bias is None else bias[among]
+        if len(encoder) <= _WRITTEN_OUT * n:
+            codes, places = functional.linear(centred, encoder, bias).topk(n, dim=1, sorted=False)
+            return codes.relu(), places if among is None else among[places]
         with torch.no_grad():
-            encoder = self.encoder if among is None else self.encoder[among]
-            bias = self.encoder_bias
-            if bias is not None and among is not None:
-                bias = bias[among]
             drive = functional.linear(centred, encoder, bias)
             places = drive.topk(n, dim=1, sorted=False).indices
-            places = places if among is None else among[places]
-        codes = (functional.embedding(places, self.encoder) * centred[:, None]).sum(-1)
-        if self.encoder_bias is not None:
-            codes = codes + self.encoder_bias[places]
-        return codes.relu(), places
+        codes = (functional.embedding(places, encoder) * centred[:, None]).sum(-1)
+        if bias is not None:
+            codes = codes + bias[places]
+        return codes.relu(), places if among is None else among[places]
 
     def decoded(self, codes: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """Return the sum of the chosen components, without the bias."""
+        if len(self.decoder) <= _WRITTEN_OUT * codes.shape[1]:
+            written = codes.new_zeros(len(codes), len(self.decoder)).scatter(1, places, codes)
+            return written @ self.decoder
         result: torch.Tensor = functional.embedding_bag(
             places, self.decoder, per_sample_weights=codes, mode="sum"
         )
