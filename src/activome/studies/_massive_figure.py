@@ -62,15 +62,16 @@ def _attention(axes: Any, model: dict[str, Any]) -> None:
     axes.plot(blocks, model["attention"], "k-o", markersize=3.5, label="unchanged")
     label = f"unit {model['unit']} of position 0 set to 0"
     axes.plot(blocks, model["attention_zeroed"], "--s", color="0.5", markersize=3.5, label=label)
-    axes.set(xlabel="block", ylabel="mean attention to position 0", ylim=(0, 1.05))
-    axes.set_title("The sink goes with the value")
+    axes.set(xlabel="block", ylabel="mean attention to position 0", ylim=(0, 1.25))
+    axes.set_title("Attention to the first position")
     axes.legend(fontsize=8)
 
 
 def _perplexity(axes: Any, model: dict[str, Any]) -> None:
     names, values = list(model["perplexity"]), list(model["perplexity"].values())
     bars = axes.barh(range(len(names)), values, color="0.6", edgecolor="k", log=True)
-    axes.bar_label(bars, [f"{value:.4g}" for value in values], padding=3, fontsize=8)
+    shown = [f"{value:,.0f}" if value >= 1000 else f"{value:.2f}" for value in values]
+    axes.bar_label(bars, shown, padding=3, fontsize=8)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set(xlabel="perplexity", xlim=(1, 30 * max(values)))
