@@ -22,6 +22,7 @@ from .found_states import find_states as find_states
 from .population_hmm import PopulationHMM as PopulationHMM
 from .n_states import StatesResult as StatesResult
 from .n_states import choose_n_states as choose_n_states
+from .sparse_autoencoder import SparseAutoencoder as SparseAutoencoder
 from .unit_expertise import UnitExpertise as UnitExpertise
 from .unit_expertise import average_precision as average_precision
 from .unit_expertise import chance_average_precision as chance_average_precision
