@@ -19,3 +19,9 @@ from .tensor_rank import factor_match_score as factor_match_score
 from .hmm_glm import HMMGLM as HMMGLM
 from .n_states import StatesResult as StatesResult
 from .n_states import choose_n_states as choose_n_states
+from .biclustering import BayesianBiclustering as BayesianBiclustering
+from .mcmc import effective_sample_size as effective_sample_size
+from .mcmc import rhat as rhat
+from .partitions import max_pear as max_pear
+from .partitions import mfm_log_v as mfm_log_v
+from .partitions import posterior_similarity as posterior_similarity

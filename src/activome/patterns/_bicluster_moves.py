@@ -31,7 +31,7 @@ from activome.patterns._switching_laws import (
     transition_counts,
 )
 
-__all__ = ["Tally", "sweep"]
+__all__ = ["Tally", "draw_paths", "draw_states", "sweep"]
 
 Array = np.ndarray[Any, Any]
 _MEAN_STRETCH, _MEAN_SHIFT = 25.0, 8.0
@@ -72,8 +72,8 @@ def sweep(model: Model, point: Point, generator: np.random.Generator, tally: Tal
     """
     _move_scales(model, point, generator)
     _draw_laws(model, point, generator)
-    _draw_states(model, point, generator)
-    weights, values = _draw_paths(model, point, generator, tally)
+    draw_states(model, point, generator)
+    weights, values = draw_paths(model, point, generator, tally)
     _shift_paths(model, point, generator)
     if not model.is_poisson:
         _draw_loadings(model, point, weights, values, generator)
@@ -119,7 +119,7 @@ def _draw_laws(model: Model, point: Point, generator: np.random.Generator) -> No
     point.A, point.b, point.Q = draw_laws(model.prior, number, sums, generator)
 
 
-def _draw_states(model: Model, point: Point, generator: np.random.Generator) -> None:
+def draw_states(model: Model, point: Point, generator: np.random.Generator) -> None:
     """Draw states given trajectories, then transition probabilities and shares."""
     n_states = model.n_states
     follows = np.flatnonzero(~model.is_first)
@@ -140,12 +140,8 @@ def _draw_states(model: Model, point: Point, generator: np.random.Generator) -> 
 def _draw_transitions(
     model: Model, point: Point, counts: Array, generator: np.random.Generator
 ) -> None:
-    point.share = draw_shares(
-        counts, point.share, model.alpha, model.gamma, model.kappa, generator
-    )
-    point.transition = draw_transitions(
-        counts, point.share, model.alpha, model.kappa, generator
-    )
+    point.share = draw_shares(counts, point.share, model.alpha, model.gamma, model.kappa, generator)
+    point.transition = draw_transitions(counts, point.share, model.alpha, model.kappa, generator)
 
 
 def _augment(
@@ -162,7 +158,7 @@ def _augment(
     return eta, np.where(model.is_seen, weights, 0.0), values
 
 
-def _draw_paths(
+def draw_paths(
     model: Model, point: Point, generator: np.random.Generator, tally: Tally
 ) -> tuple[Array, Array]:
     """Move stretches of states with trajectories integrated out, then draw trajectories."""
@@ -193,7 +189,7 @@ def _draw_paths(
     tally.add("stretch", moved[0], moved[1])
     tally.add("boundary", moved[2], moved[3])
     normals = generator.standard_normal(paths.shape)
-    precision = np.linalg.inv(point.Q)
+    precision = np.asarray(np.linalg.inv(point.Q))
     for k in range(n_clusters):
         kernels.draw_backward(
             states, model.is_first, point.A[k], point.b[k], precision[k], mean[k], covariance[k],
@@ -230,7 +226,7 @@ def _shift_paths(model: Model, point: Point, generator: np.random.Generator) -> 
     """Move trajectories up and offsets down by the same, which changes no rate."""
     n = model.prior.n_dims
     number, sums = _statistics(model, point)
-    precision_Q = np.linalg.inv(point.Q)
+    precision_Q = np.asarray(np.linalg.inv(point.Q))
     for k in range(point.n_clusters):
         members = point.labels == k
         loads = point.loadings[members].copy()
@@ -307,9 +303,7 @@ def _draw_dispersion(model: Model, point: Point, generator: np.random.Generator)
     point.dispersion = np.exp(slice_sample(log_density, start, width=1.0, random_state=generator))
 
 
-def _move_labels(
-    model: Model, point: Point, generator: np.random.Generator, tally: Tally
-) -> None:
+def _move_labels(model: Model, point: Point, generator: np.random.Generator, tally: Tally) -> None:
     """Move units between clusters with their loadings; let some found or leave a cluster."""
     n_units, n = point.loadings.shape
     value = np.empty((point.n_clusters, n_units))

@@ -8,7 +8,14 @@ import numpy as np
 
 from activome._compile import kernel
 
-__all__ = ["block_moves", "draw_backward", "filter_forward", "observe", "predict", "smooth_backward"]
+__all__ = [
+    "block_moves",
+    "draw_backward",
+    "filter_forward",
+    "observe",
+    "predict",
+    "smooth_backward",
+]
 
 Array = np.ndarray[Any, Any]
 

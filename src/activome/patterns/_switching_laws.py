@@ -73,9 +73,7 @@ def law_statistics(
         Sums.
     """
     follows = np.flatnonzero(~is_first)
-    rows = np.concatenate(
-        [path[follows - 1], np.ones((follows.size, 1)), path[follows]], axis=1
-    )
+    rows = np.concatenate([path[follows - 1], np.ones((follows.size, 1)), path[follows]], axis=1)
     width = rows.shape[1]
     number = np.bincount(states[follows], minlength=n_states).astype(np.float64)
     sums = np.zeros((n_states, width, width))

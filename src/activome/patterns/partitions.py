@@ -57,7 +57,7 @@ def posterior_similarity(samples: ArrayLike) -> Array:
         is_in = np.zeros((n_items, found.size), dtype=np.float32)
         is_in[np.arange(n_items), codes] = 1.0
         together += is_in @ is_in.T
-    return together / n_samples
+    return np.asarray(together / n_samples)
 
 
 def max_pear(similarity: ArrayLike, *, max_clusters: int = 12) -> tuple[Array, float]:
