@@ -34,6 +34,11 @@ __all__ = ["improve", "partition_log_prior", "smooth_features", "start_point"]
 
 Array = np.ndarray[Any, Any]
 _SIGMA, _WINDOW, _ROUNDS = 4.0, 20, 6
+# What one more cluster or state must add to the approximate log evidence: the best of many trials
+# gains some nats from noise alone.
+_MARGIN = 5.0
+# Before states are known clusters look less different than they are, and too many do no harm.
+_FIRST_MARGIN = -10.0
 _MOST_CLUSTERS, _FIRST_STATES, _FIRST_DISPERSION = 8, 3, 10.0
 
 
@@ -96,8 +101,15 @@ def partition_log_prior(model: Model, labels: Array) -> float:
 class Search:
     """Fits of clusters under given states, each made once."""
 
-    def __init__(self, model: Model, states: Array, dispersion: Array, features: Array) -> None:
-        self.model, self.states = model, states
+    def __init__(
+        self,
+        model: Model,
+        states: Array,
+        dispersion: Array,
+        features: Array,
+        margin: float = _MARGIN,
+    ) -> None:
+        self.model, self.states, self.margin = model, states, margin
         self.dispersion, self.features = dispersion, features
         self._fits: dict[tuple[int, ...], Fit] = {}
 
@@ -111,15 +123,17 @@ class Search:
         return self._fits[key]
 
     def score(self, labels: Array) -> float:
-        """Return the approximate log evidence of a partition, with its prior."""
+        """Return the approximate log evidence of a partition, with its prior and the margin."""
         parts = [self.fit(np.flatnonzero(labels == k)).score for k in np.unique(labels)]
-        return float(sum(parts)) + partition_log_prior(self.model, labels)
+        prior = partition_log_prior(self.model, labels)
+        return float(sum(parts)) + prior - self.margin * len(parts)
 
     def cluster(self, labels: Array) -> Array:
         """Merge, split and regroup clusters while the evidence rises."""
         labels, best = labels.copy(), self.score(labels)
         for _ in range(4 * self.model.n_units):
             trials = [*self._merged(labels), *self._divided(labels), self.regroup(labels)]
+            trials.append(np.zeros_like(labels))
             scores = [self.score(trial) for trial in trials]
             if max(scores) <= best + 1e-9:
                 break
@@ -230,9 +244,28 @@ def fit_cluster(
     score -= float(np.log(np.diagonal(factor, axis1=1, axis2=2)).sum())
     score += _exchange(loadings, factor)
     given = (laws.A[used], laws.b[used], laws.Q[used])
-    score += float(law_log_marginal(prior, number[used], sums[used]).sum())
-    score -= float(law_log_density(given, number[used], sums[used]).sum())
+    known = _known_share(given, path, states, model, used)
+    number_known = number[used] * known
+    sums_known = sums[used] * known[:, np.newaxis, np.newaxis]
+    score += float(law_log_marginal(prior, number_known, sums_known).sum())
+    score -= float(law_log_density(given, number_known, sums_known).sum())
     return Fit(score, path, loadings, number, sums)
+
+
+def _known_share(
+    laws: tuple[Array, Array, Array], path: Array, states: Array, model: Model, used: Array
+) -> Array:
+    """Return for each state how much of the noise of trajectories the counts reveal.
+
+    Laws are learned from trajectories that are themselves uncertain: n bins of which the share f
+    of the noise shows in the posterior mean count as f n bins where laws are integrated out.
+    """
+    number, sums = law_statistics(path, states, model.is_first, model.n_states)
+    n = path.shape[1]
+    number = np.maximum(number[used], 1.0)
+    volume = n * np.log(2 * np.pi) + np.linalg.slogdet(laws[2])[1]
+    squares = -2 * law_log_density(laws, number, sums[used]) - number * volume
+    return np.asarray(np.clip(squares / (n * number), 1e-6, 1.0))
 
 
 def _exchange(loadings: Array, factor: Array) -> float:
@@ -326,7 +359,7 @@ def start_point(
     dispersion = np.full(model.n_units, r0)
     states = np.zeros(model.n_times, dtype=np.int64)
     labels = _first_labels(features, init_clusters, search)
-    finder = Search(model, states, dispersion, features)
+    finder = Search(model, states, dispersion, features, _FIRST_MARGIN)
     if search:
         labels = finder.cluster(finder.regroup(labels))
     paths = np.stack(
@@ -374,9 +407,7 @@ def _point(
     )  # fmt: skip
 
 
-def improve(
-    model: Model, point: Point, generator: np.random.Generator, *, merge_states: bool
-) -> Point:
+def improve(model: Model, point: Point, generator: np.random.Generator) -> Point:
     """Look for a better number of states, then of clusters, by approximate evidence.
 
     Parameters
@@ -387,8 +418,6 @@ def improve(
         Where the chain is; not changed.
     generator : numpy.random.Generator
         Source of randomness.
-    merge_states : bool
-        Whether states are merged where the evidence rises.
 
     Returns
     -------
@@ -402,11 +431,12 @@ def improve(
         finder = Search(model, states, point.dispersion, features)
         counts = transition_counts(states, model.is_first, model.n_states)
         prior = transition_log_marginal(counts, share, model.alpha, model.kappa)
-        return finder.score(point.labels) + prior, finder
+        margin = _MARGIN * np.unique(states).size
+        return finder.score(point.labels) + prior - margin, finder
 
     states = point.states
     best, finder = evidence(states)
-    while merge_states:
+    while True:
         used = np.unique(states)
         trials = [np.where(states == b, a, states) for a, b in itertools.combinations(used, 2)]
         found = [evidence(trial) for trial in trials]

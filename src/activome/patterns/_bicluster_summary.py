@@ -143,7 +143,6 @@ def aligned_trajectories(
         chosen = [
             (path[partner[k]], load[members])
             for partner, (_, path, load) in zip(matched, paths, strict=True)
-            if partner[k] >= 0
         ]
         tracks, loads = _turned(chosen)
         means.append(tracks.mean(axis=0))
@@ -153,13 +152,14 @@ def aligned_trajectories(
 
 
 def _partners(labels: Array, own: Array) -> Array:
-    """For each final cluster its cluster at one point, by overlap; -1 where there is none."""
+    """For each final cluster its cluster at one point: by assignment, else by overlap alone."""
     table = np.zeros((labels.max() + 1, own.max() + 1))
     np.add.at(table, (labels, own), 1.0)
+    partner = table.argmax(axis=1)
     match = match_matrix(table)
-    partner = np.full(labels.max() + 1, -1)
-    partner[match.rows] = np.where(match.values > 0, match.columns, -1)
-    return partner
+    is_met = match.values > 0
+    partner[match.rows[is_met]] = match.columns[is_met]
+    return np.asarray(partner)
 
 
 def _turned(chosen: list[tuple[Array, Array]]) -> tuple[Array, Array]:

@@ -340,11 +340,11 @@ class BayesianBiclustering(SequenceEstimator):
         record = Record(model, held_out, values, self._n_kept())
         trace = np.empty(n_iter)
         point = start_point(model, self.init_clusters, bool(self.split_merge), generator)
-        # Clusters are searched again once the states are known, and states once they are sharp.
-        middle, late = n_burn // 2, (9 * n_burn) // 10
+        # Once the states are sharp the search knows better, and once more after that.
+        searches = ((6 * n_burn) // 10, (9 * n_burn) // 10)
         for iteration in range(n_iter):
-            if self.split_merge and n_burn >= 10 and iteration in (middle, late):
-                point = improve(model, point, generator, merge_states=iteration == late)
+            if self.split_merge and n_burn >= 10 and iteration in searches:
+                point = improve(model, point, generator)
             sweep(model, point, generator, tally)
             trace[iteration] = log_likelihood_of(model, point)
             if iteration >= n_burn and (iteration - n_burn) % self.thin == 0:
