@@ -47,7 +47,7 @@ def _draw_counts(axis: Axes, found: dict[str, Any], title: str, truth: Array | N
         extent=(0, n_times, n_units, 0),
     )  # fmt: skip
     for edge in np.flatnonzero(np.diff(found["unit_labels"][order])) + 1:
-        axis.axhline(edge, color=_COLOURS[0], lw=1.5)
+        axis.axhline(float(edge), color=_COLOURS[0], lw=1.5)
     top = _draw_band(axis, found["state_labels"], n_units, "states found")
     if truth is not None:
         top = _draw_band(axis, truth, top, "true states")
