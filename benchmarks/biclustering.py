@@ -6,6 +6,7 @@ No package on PyPI fits this model, so that the sweep has no peer; the draws hav
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,9 +47,7 @@ def make_point(n_times: float) -> tuple[Model, Point]:
     point.A = np.broadcast_to(0.9 * np.eye(3), (_CLUSTERS, _STATES, 3, 3)).copy()
     point.b = np.zeros((_CLUSTERS, _STATES, 3))
     point.Q = np.broadcast_to(0.02 * np.eye(3), point.A.shape).copy()
-    counts = draw_counts(point, rng)
-    object.__setattr__(model, "counts", counts)
-    return model, point
+    return replace(model, counts=draw_counts(point, rng)), point
 
 
 def run_sweep(inputs: tuple[Model, Point]) -> float:

@@ -160,7 +160,7 @@ def test_diagnostics_refuse() -> None:
 
 
 def _partitions(n: int) -> list[tuple[int, ...]]:
-    found = {(0,)}
+    found: set[tuple[int, ...]] = {(0,)}
     for _ in range(n - 1):
         found = {(*p, k) for p in found for k in range(max(p) + 2)}
     return sorted(found)

@@ -278,7 +278,7 @@ def test_counts_are_refused() -> None:
 
 def test_no_global_randomness_and_no_warning() -> None:
     counts, _ = _waves(0, 60)
-    before = np.random.get_state()[1].copy()  # type: ignore[index,union-attr]  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # type: ignore[index]  # noqa: NPY002
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         BayesianBiclustering(1, n_iter=12, random_state=0).fit(counts)

@@ -189,7 +189,7 @@ def draw_paths(
     tally.add("stretch", moved[0], moved[1])
     tally.add("boundary", moved[2], moved[3])
     normals = generator.standard_normal(paths.shape)
-    precision: Array = np.linalg.inv(point.Q)
+    precision: Any = np.linalg.inv(point.Q)
     for k in range(n_clusters):
         kernels.draw_backward(
             states, model.is_first, point.A[k], point.b[k], precision[k], mean[k], covariance[k],
@@ -226,7 +226,7 @@ def _shift_paths(model: Model, point: Point, generator: np.random.Generator) -> 
     """Move trajectories up and offsets down by the same, which changes no rate."""
     n = model.prior.n_dims
     number, sums = _statistics(model, point)
-    precision_Q: Array = np.linalg.inv(point.Q)
+    precision_Q: Any = np.linalg.inv(point.Q)
     for k in range(point.n_clusters):
         members = point.labels == k
         loads = point.loadings[members].copy()

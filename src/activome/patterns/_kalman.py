@@ -196,7 +196,7 @@ def ffbs(
     path, is_first, mean, covariance, _ = _filter(states, laws, observed, offsets)
     normals = make_generator(random_state).standard_normal(mean.shape)
     drawn = np.empty_like(mean)
-    precision: Array = np.linalg.inv(laws.Q)
+    precision: Any = np.linalg.inv(laws.Q)
     kernels.draw_backward(
         path, is_first, laws.A, laws.b, precision, mean, covariance, normals, drawn
     )

@@ -6,16 +6,14 @@ import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted
 
 from activome._checks import check_choice, check_finite, check_integer, check_memory, check_number
 from activome._random import RandomState, spawn_generators
-from activome.activity.estimators.sequence import SequenceEstimator
 from activome.activity.splits import SpeckledHoldOut
 from activome.errors import ActivityError, ActivityWarning, ParameterError
 from activome.patterns._bicluster_model import Model, log_likelihood_of
 from activome.patterns._bicluster_moves import Tally, sweep
+from activome.patterns._bicluster_outputs import BiclusterOutputs
 from activome.patterns._bicluster_search import improve, start_point
 from activome.patterns._bicluster_summary import (
     Record,
@@ -26,7 +24,6 @@ from activome.patterns._bicluster_summary import (
 from activome.patterns._counts import check_counts, stack_sequences
 from activome.patterns._kalman import starts
 from activome.patterns._switching_laws import LawPrior
-from activome.patterns.mcmc import effective_sample_size, rhat
 
 __all__ = ["BayesianBiclustering"]
 
@@ -35,7 +32,7 @@ _LARGEST_COUNT = 1e8
 _FEWEST_BINS = 50
 
 
-class BayesianBiclustering(SequenceEstimator):
+class BayesianBiclustering(BiclusterOutputs):
     """Find groups of units that share trajectories, and episodes of time with their own dynamics.
 
     Counts have the log mean ``d_i + mu_k(t) + c_i' x_k(t)``: unit i belongs to a cluster k with a
@@ -230,9 +227,6 @@ class BayesianBiclustering(SequenceEstimator):
                 f"{self.burn_in:g} and thin {self.thin} keep {self._n_kept()}. Raise n_iter."
             )
 
-    def _n_burn(self) -> int:
-        return int(self.burn_in * self.n_iter)
-
     def _n_kept(self) -> int:
         return -(-(self.n_iter - self._n_burn()) // self.thin)
 
@@ -350,65 +344,6 @@ class BayesianBiclustering(SequenceEstimator):
             if iteration >= n_burn and (iteration - n_burn) % self.thin == 0:
                 record.add(point)
         return record, trace
-
-    def predict_rate(self) -> Array:
-        """Return the expected counts of every bin and unit.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_times, n_units)
-            Posterior mean, per bin; missing and held-out cells included.
-        """
-        check_is_fitted(self)
-        return self.rate_
-
-    def heldout_score(self, X: Any, *, fraction: float = 0.05) -> float:
-        """Fit a copy without some cells and score these.
-
-        Parameters
-        ----------
-        X : xarray.DataArray, array-like of shape (n_times, n_units), or a list of these
-            Counts.
-        fraction : float in (0, 1), default=0.05
-            Share of the cells that is hidden.
-
-        Returns
-        -------
-        float
-            Log posterior predictive probability, mean per hidden cell in nats.
-
-        Raises
-        ------
-        ParameterError
-            If ``fraction`` is outside (0, 1).
-        """
-        owner = "BayesianBiclustering.heldout_score"
-        check_number(fraction, name="fraction", owner=owner, low=0.0, high=1.0)
-        model = clone(self).set_params(holdout=fraction).fit(X)
-        return float(model.heldout_log_likelihood_)
-
-    def diagnostics(self) -> dict[str, float]:
-        """Tell whether the chains have mixed.
-
-        Returns
-        -------
-        dict of str to float
-            Split R-hat and effective sample size of the number of clusters, of states and of the
-            log likelihood over the kept sweeps, and the acceptance of each kind of move.
-        """
-        check_is_fitted(self)
-        kept = self.log_likelihood_[:, self._n_burn() :: self.thin]
-        traces = {
-            "n_clusters": self.n_clusters_samples_,
-            "n_states": self.n_states_samples_,
-            "log_likelihood": kept,
-        }
-        found = {f"rhat of {name}": rhat(trace) for name, trace in traces.items()}
-        found |= {
-            f"effective samples of {name}": effective_sample_size(trace)
-            for name, trace in traces.items()
-        }
-        return found | {f"acceptance of {name}": rate for name, rate in self.acceptance_.items()}
 
 
 def _n_used(samples: Array) -> Array:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from activome.studies._biclustering_data import planted_counts, unrelated_counts
-from activome.studies.biclustering import constant_rates, run, with_true_parameters
+from activome.studies._biclustering_mixing import with_true_parameters
+from activome.studies.biclustering import constant_rates, run
 from activome.studies.claims import Study
 
 
