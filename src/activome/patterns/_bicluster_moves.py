@@ -188,8 +188,8 @@ def draw_paths(
     )  # fmt: skip
     tally.add("stretch", moved[0], moved[1])
     tally.add("boundary", moved[2], moved[3])
-    normals = generator.standard_normal(paths.shape)
-    precision: Any = np.linalg.inv(point.Q)
+    normals: Any = generator.standard_normal(paths.shape)
+    precision = np.linalg.inv(point.Q)
     for k in range(n_clusters):
         kernels.draw_backward(
             states, model.is_first, point.A[k], point.b[k], precision[k], mean[k], covariance[k],
@@ -226,7 +226,7 @@ def _shift_paths(model: Model, point: Point, generator: np.random.Generator) -> 
     """Move trajectories up and offsets down by the same, which changes no rate."""
     n = model.prior.n_dims
     number, sums = _statistics(model, point)
-    precision_Q: Any = np.linalg.inv(point.Q)
+    precision_Q = np.linalg.inv(point.Q)
     for k in range(point.n_clusters):
         members = point.labels == k
         loads = point.loadings[members].copy()
@@ -254,7 +254,7 @@ def _draw_loadings(
     model: Model, point: Point, weights: Array, values: Array, generator: np.random.Generator
 ) -> None:
     n = model.prior.n_dims
-    normals = generator.standard_normal(point.loadings.shape)
+    normals: Any = generator.standard_normal(point.loadings.shape)
     for k in range(point.n_clusters):
         members = np.flatnonzero(point.labels == k)
         rows = point.paths[k].copy()

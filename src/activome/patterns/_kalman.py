@@ -194,9 +194,9 @@ def ffbs(
     .. [2] S. Fruehwirth-Schnatter, "Data augmentation and dynamic linear models", 1994.
     """
     path, is_first, mean, covariance, _ = _filter(states, laws, observed, offsets)
-    normals = make_generator(random_state).standard_normal(mean.shape)
+    normals: Any = make_generator(random_state).standard_normal(mean.shape)
     drawn = np.empty_like(mean)
-    precision: Any = np.linalg.inv(laws.Q)
+    precision = np.linalg.inv(laws.Q)
     kernels.draw_backward(
         path, is_first, laws.A, laws.b, precision, mean, covariance, normals, drawn
     )

@@ -85,7 +85,7 @@ def _draw_states(axis: Axes, found: dict[str, Any]) -> None:
     truth = found["states"][:, np.newaxis] == found["states"]
     shown = np.where(np.tri(truth.shape[0], dtype=bool), similarity, truth)
     axis.imshow(shown, cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
-    title = f"bins in one state: found below, truth above\nARI {found['state_ari']:.2f}"
+    title = f"in one state: found below, truth above\nARI {found['state_ari']:.2f}"
     axis.set(xlabel="bin", ylabel="bin", title=title)
 
 
