@@ -24,8 +24,8 @@ class Motif:
     """Communities of the units of one component.
 
     ``gain`` is what they save against one block, in nats; ``excess`` the affinity within and
-    between them that the strengths of the single units do not give; ``strongest`` marks the units of the
-    one with the largest mean affinity within, of at least three units.
+    between them that the strengths of the single units do not give; ``strongest`` marks the units
+    of the one with the largest mean affinity within, of at least three units.
     """
 
     labels: Array
