@@ -209,4 +209,13 @@ METHODS: tuple[Method, ...] = (
     Method("massive_ratio", "activome.geometry.massive", "function"),
     Method("next_token_loss", "activome.interventions.training_trace", "function"),
     Method("training_trace", "activome.interventions.training_trace", "function"),
+    Method("ActivationEmbedder", "activome.interventions.activation_embedder", "other"),
+    Method(
+        "TaskSelector",
+        "activome.patterns.selection",
+        "sample",
+        data={"values": "count"},
+    ),
+    Method("duplicate_rows", "activome.patterns.code_overlap", "function"),
+    Method("generalized_jaccard", "activome.patterns.code_overlap", "function"),
 )

@@ -23,3 +23,6 @@ from .sparse_autoencoder import SparseAutoencoder as SparseAutoencoder
 from .unit_expertise import UnitExpertise as UnitExpertise
 from .unit_expertise import average_precision as average_precision
 from .unit_expertise import chance_average_precision as chance_average_precision
+from .selection import TaskSelector as TaskSelector
+from .code_overlap import duplicate_rows as duplicate_rows
+from .code_overlap import generalized_jaccard as generalized_jaccard
