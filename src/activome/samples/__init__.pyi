@@ -32,3 +32,4 @@ from .sources_populations import neuropixels_movie as neuropixels_movie
 from .sources_populations import resting_fmri as resting_fmri
 from .sources_populations import somatosensory_cortex as somatosensory_cortex
 from .sources_populations import speech_ecog as speech_ecog
+from .corpora import function_corpora as function_corpora
