@@ -23,3 +23,5 @@ from .sparse_autoencoder import SparseAutoencoder as SparseAutoencoder
 from .unit_expertise import UnitExpertise as UnitExpertise
 from .unit_expertise import average_precision as average_precision
 from .unit_expertise import chance_average_precision as chance_average_precision
+from .bricks import BrickPartition as BrickPartition
+from .bricks import partition_overlap as partition_overlap
