@@ -218,4 +218,18 @@ METHODS: tuple[Method, ...] = (
     ),
     Method("duplicate_rows", "activome.patterns.code_overlap", "function"),
     Method("generalized_jaccard", "activome.patterns.code_overlap", "function"),
+    Method("deactivate", "activome.interventions.deactivation", "function"),
+    Method("matched_random_units", "activome.interventions.deactivation", "function"),
+    Method("recalls", "activome.interventions.relation_effects", "function"),
+    Method("relation_effects", "activome.interventions.relation_effects", "function"),
+    Method("relation_responses", "activome.interventions.relation_effects", "function"),
+    Method("relative_drop", "activome.interventions.relation_effects", "function"),
+    Method(
+        "BrickPartition",
+        "activome.patterns.bricks",
+        "sample",
+        {"n_bricks": 2, "random_state": 0},
+        {"unit_permutation": "the random start belongs to places, so optima may differ"},
+    ),
+    Method("partition_overlap", "activome.patterns.bricks", "function"),
 )

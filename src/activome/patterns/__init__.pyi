@@ -26,3 +26,5 @@ from .unit_expertise import chance_average_precision as chance_average_precision
 from .selection import TaskSelector as TaskSelector
 from .code_overlap import duplicate_rows as duplicate_rows
 from .code_overlap import generalized_jaccard as generalized_jaccard
+from .bricks import BrickPartition as BrickPartition
+from .bricks import partition_overlap as partition_overlap

@@ -33,3 +33,6 @@ from .sources_populations import resting_fmri as resting_fmri
 from .sources_populations import somatosensory_cortex as somatosensory_cortex
 from .sources_populations import speech_ecog as speech_ecog
 from .corpora import function_corpora as function_corpora
+from .facts import read_relations as read_relations
+from .facts import relation_facts as relation_facts
+from .facts import split_by_subject as split_by_subject
