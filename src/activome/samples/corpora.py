@@ -115,12 +115,12 @@ def _maths(rng: np.random.Generator) -> list[str]:
                 f"lost. How many are left? {a} times {b} is {a * b}, less {c} is {a * b - c}."
             ),
             (
-                f"Solve for x: {b}x + {c} = {b * a + c}. Subtract {c} from both sides and divide by "
-                f"{b}. Therefore x = {a}."
+                f"Solve for x: {b}x + {c} = {b * a + c}. Subtract {c} from both sides and divide "
+                f"by {b}. Therefore x = {a}."
             ),
             (
-                f"A train covers {a * b} kilometres in {b} hours, so its mean speed is {a} kilometres "
-                f"per hour. In {c} hours it covers {a * c} kilometres."
+                f"A train covers {a * b} kilometres in {b} hours, so its mean speed is {a} "
+                f"kilometres per hour. In {c} hours it covers {a * c} kilometres."
             ),
             (
                 f"A rectangle with sides {a} and {b} has the area {a * b} and the perimeter "
@@ -205,8 +205,8 @@ def _ethics(rng: np.random.Generator) -> list[str]:
         rng,
         (
             (
-                "Is it wrong to {deed} when {reason}? Many would say that honesty and fairness weigh "
-                "more than {gain}."
+                "Is it wrong to {deed} when {reason}? Many would say that honesty and fairness "
+                "weigh more than {gain}."
             ),
             "One should not {deed}, even if {reason}, because others are harmed by it.",
             "A person who is asked to {deed} may refuse: duty is owed to others before {gain}.",
@@ -238,16 +238,16 @@ def _writing(rng: np.random.Generator) -> list[str]:
         rng,
         (
             (
-                "Once upon a time there was a {who} named {name} who lived near a {where}. One night "
-                "{name} heard a strange sound and went out with a lantern."
+                "Once upon a time there was a {who} named {name} who lived near a {where}. One "
+                "night {name} heard a strange sound and went out with a lantern."
             ),
             (
-                "The {where} lay silent when {name}, the old {who}, came home. Nothing was as it had "
-                "been, and yet the lamp still burned."
+                "The {where} lay silent when {name}, the old {who}, came home. Nothing was as it "
+                "had been, and yet the lamp still burned."
             ),
             (
-                "{name} had never seen such a {where}. The {who} smiled, packed a small bag and set "
-                "off before dawn."
+                "{name} had never seen such a {where}. The {who} smiled, packed a small bag and "
+                "set off before dawn."
             ),
             (
                 "It was raining over the {where}. Under an umbrella stood {name}, a {who} with a "
