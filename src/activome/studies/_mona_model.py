@@ -73,9 +73,10 @@ def _activity(rows: Array, lengths: Array) -> Activity:
 
 
 def encode(
-    recorded: dict[str, Any],
     layer: int,
     seed: int,
+    *,
+    recorded: dict[str, Any],
     groups: dict[str, Array],
     sizes: dict[str, int],
     ks: tuple[int, ...],
@@ -151,8 +152,9 @@ def sentences(texts: Sequence[str]) -> Array:
         tokenizer=encoder.tokenizer,
         reduce="mean",
     )
-    means = np.asarray(found.values, dtype=np.float64)
-    return means / np.linalg.norm(means, axis=1, keepdims=True)
+    means: Array = np.asarray(found.values, dtype=np.float64)
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    return means
 
 
 def gradients(texts: Sequence[str], layer: int, seed: int) -> Array:
