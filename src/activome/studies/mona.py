@@ -46,6 +46,7 @@ class _Found:
 
     chance: float
     words: Array
+    n_tokens: int = 0
     codes: dict[tuple[int, int], dict[str, Any]] = field(default_factory=dict)
     others: dict[str, Array] = field(default_factory=dict)
     raw: dict[str, Any] = field(default_factory=dict)
@@ -99,6 +100,7 @@ def _measure(study: Study, task: Task, found: _Found) -> None:
         start += len(part)
     layers = _DEPTHS if study.is_full else (_LAYER,)
     recorded = study.step("recording", model.tokens, texts, layers)
+    found.n_tokens = int(recorded["lengths"].sum())
     runs = [(_LAYER, seed) for seed in (_SEEDS if study.is_full else _SEEDS[:1])]
     runs += [(layer, _SEEDS[0]) for layer in layers if layer != _LAYER]
     sizes = _FULL_SIZES if study.is_full else _SMOKE_SIZES
@@ -180,9 +182,9 @@ def _tell(study: Study, task: Task, found: _Found) -> None:
     coded = found.codes[_LAYER, _SEEDS[0]]
     study.note(
         f"Autoencoder of layer {_LAYER}: {coded['explained']:.1%} of the variance explained, "
-        f"{coded['dead']:.1%} of the components dead. It is trained on the tokens of pool and "
-        "targets alone, some 10,000; the published one has 131,072 components and is trained on "
-        "billions of tokens."
+        f"{coded['dead']:.1%} of the components dead. It is trained on the {found.n_tokens} tokens "
+        "of pool and targets alone; the published one has 131,072 components and is trained on a "
+        "large collection of texts."
     )
 
 
