@@ -130,6 +130,7 @@ def test_parameters_are_refused(arguments: dict[str, Any], message: str) -> None
 
 def test_texts_are_refused() -> None:
     embedder = ActivationEmbedder(network(), Letters())
+    numbers: Any = [1, 2]
     with pytest.raises(ActivityError, match="at least one text"):
         embedder.transform([])
     with pytest.raises(ActivityError, match=r"text 1, '', has 0\. Leave it out"):
@@ -139,7 +140,7 @@ def test_texts_are_refused() -> None:
     with pytest.raises(ActivityError, match="a sequence of str"):
         embedder.transform("one text")
     with pytest.raises(ActivityError, match="a sequence of str"):
-        embedder.record([1, 2])
+        embedder.record(numbers)
     unfitted = ActivationEmbedder(network(), Letters(), sae=SparseAutoencoder())
     with pytest.raises(ActivityError, match="the encoder must be fitted"):
         unfitted.transform(TEXTS)

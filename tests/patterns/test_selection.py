@@ -44,10 +44,10 @@ def test_scores_equal_those_of_peers(metric: str) -> None:
     selector = TaskSelector(metric).fit(codes[:5])
     prototype = codes[:5].mean(axis=0)
     expected = {
-        "jaccard": lambda: generalized_jaccard(codes, prototype),
-        "cosine": lambda: cosine_similarity(codes, prototype[np.newaxis]).ravel(),
-        "euclidean": lambda: -euclidean_distances(codes, prototype[np.newaxis]).ravel(),
-    }[metric]()
+        "jaccard": generalized_jaccard(codes, prototype),
+        "cosine": cosine_similarity(codes, prototype[np.newaxis]).ravel(),
+        "euclidean": -euclidean_distances(codes, prototype[np.newaxis]).ravel(),
+    }[metric]
     np.testing.assert_allclose(selector.score_samples(codes), expected, atol=1e-10)
     rows = sparse.csr_array(codes)
     in_rows = TaskSelector(metric).fit(rows[:5])
@@ -100,7 +100,8 @@ def test_activity_keeps_its_labels() -> None:
 
 def test_budget_is_a_share_or_a_number() -> None:
     codes, _ = planted(n=100)
-    for budget, n in ((0.05, 5), (0.07, 7), (0.001, 1), (9, 9), (1.0, 100), (np.int64(4), 4)):
+    budgets: Any = ((0.05, 5), (0.07, 7), (0.001, 1), (9, 9), (1.0, 100), (np.int64(4), 4))
+    for budget, n in budgets:
         assert len(TaskSelector(budget=budget).fit(codes[:3]).select(codes)) == n
     scores = TaskSelector().fit(codes[:3]).score_samples(codes)
     chosen = TaskSelector(budget=10).fit(codes[:3]).select(codes)
