@@ -141,6 +141,8 @@ def test_texts_are_refused() -> None:
         embedder.transform("one text")
     with pytest.raises(ActivityError, match="a sequence of str"):
         embedder.record(numbers)
+    with pytest.raises(ActivityError, match=r"at most the 32 tokens .* text 1 has 33"):
+        embedder.transform(["ab", "c" * 33])
     unfitted = ActivationEmbedder(network(), Letters(), sae=SparseAutoencoder())
     with pytest.raises(ActivityError, match="the encoder must be fitted"):
         unfitted.transform(TEXTS)

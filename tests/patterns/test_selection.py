@@ -134,6 +134,16 @@ def test_signed_codes_with_other_metrics() -> None:
         TaskSelector("cosine", 30).fit(pool[:2]).select(pool)
 
 
+def test_many_repetitions_at_the_top_are_passed_over() -> None:
+    codes, _ = planted(n=40)
+    best = np.repeat(codes[:1], 300, axis=0)
+    pool = np.concatenate([best, codes[1:]])
+    chosen = TaskSelector(budget=6).fit(codes[:1]).select(pool)
+    assert chosen[0] == 0
+    assert (chosen[1:] >= 300).all()
+    assert chosen.size == 6
+
+
 class Letters:
     """Counts of three letters in each text."""
 

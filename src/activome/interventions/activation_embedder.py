@@ -70,8 +70,8 @@ class ActivationEmbedder(TransformerMixin, BaseEstimator):
     ParameterError
         If a parameter is out of range or unknown, such as a layer that the network has not.
     ActivityError
-        If there is no text, one has no token left, activations are not finite, or the encoder is
-        not fitted.
+        If there is no text, one has no token left or more than the network reads, activations are
+        not finite, or the encoder is not fitted.
 
     Notes
     -----
@@ -222,7 +222,7 @@ class ActivationEmbedder(TransformerMixin, BaseEstimator):
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise ActivityError(f"{owner}: texts must be a sequence of str; got {texts!r:.60}.")
         encode = getattr(self.tokenizer, "encode", self.tokenizer)
-        found = [encode(text) for text in texts]
+        found = [encode(str(text)) for text in texts]
         ids = [list(getattr(item, "ids", item))[: self.max_length] for item in found]
         if not ids:
             raise ActivityError(f"{owner}: needs at least one text; got none.")
@@ -234,7 +234,18 @@ class ActivationEmbedder(TransformerMixin, BaseEstimator):
                     f"{texts[number]!r:.40}, has {len(item)}. Leave it out"
                     f"{', or set skip_first=False' if item else ''}."
                 )
+        self._refuse_long(ids, owner)
         return ids
+
+    def _refuse_long(self, ids: list[list[int]], owner: str) -> None:
+        config = getattr(self.model, "config", None)
+        found = getattr(config, "max_position_embeddings", getattr(self.model, "context", None))
+        longest = max(range(len(ids)), key=lambda row: len(ids[row]))
+        if isinstance(found, int) and len(ids[longest]) > found:
+            raise ActivityError(
+                f"{owner}: texts must have at most the {found} tokens that the network reads; text "
+                f"{longest} has {len(ids[longest])}. Cut it, or set max_length={found}."
+            )
 
     def _groups(self, ids: list[list[int]]) -> list[list[int]]:
         """Return the places of the texts that are recorded together."""

@@ -78,8 +78,8 @@ def signed_parts(codes: Any) -> Any:
     return rows
 
 
-def distinct_rows(rows: Any, order: Array, threshold: float, n_wanted: int) -> Array:
-    """Walk rows in an order; return, for each row, the kept row that it repeats, or itself.
+def distinct_rows(rows: Any, threshold: float, n_wanted: int) -> Array:
+    """Return, for each row, the earlier row that is kept and that it repeats, or itself.
 
     Rows beyond the ``n_wanted`` first that repeat nothing are -1.
     """
@@ -89,7 +89,6 @@ def distinct_rows(rows: Any, order: Array, threshold: float, n_wanted: int) -> A
         rows.indices.astype(np.int64),
         rows.indptr.astype(np.int64),
         row_sums(rows, rows.data),
-        np.ascontiguousarray(order, dtype=np.int64),
         threshold,
         n_wanted,
         np.full(rows.shape[1], -1, dtype=np.int64),
@@ -104,34 +103,40 @@ def _walk(
     columns: Array,
     starts: Array,
     totals: Array,
-    order: Array,
     threshold: float,
     n_wanted: int,
     head: Array,
     found: Array,
 ) -> None:
     """Meet each row with the kept rows that share a column, of which each column has a list."""
+    n_rows = found.size
     next_entry = np.empty(data.size, dtype=np.int64)
     owner = np.empty(data.size, dtype=np.int64)
     value = np.empty(data.size)
-    kept = np.empty(n_wanted, dtype=np.int64)
-    overlap = np.zeros(n_wanted)
+    overlap = np.zeros(n_rows)
+    met = np.empty(n_rows, dtype=np.int64)
     n_kept, n_entries, first_empty = 0, 0, -1
-    for row in order:
+    for row in range(n_rows):
         if n_kept == n_wanted:
             return
+        n_met = 0
         for at in range(starts[row], starts[row + 1]):
             entry = head[columns[at]]
             while entry >= 0:
-                overlap[owner[entry]] += min(value[entry], data[at])
+                other = owner[entry]
+                if overlap[other] == 0.0:
+                    met[n_met] = other
+                    n_met += 1
+                overlap[other] += min(value[entry], data[at])
                 entry = next_entry[entry]
         best, same = 0.0, -1
-        for j in range(n_kept):
-            if overlap[j] > 0.0:
-                index = overlap[j] / (totals[row] + totals[kept[j]] - overlap[j])
-                if index >= threshold and index > best:
-                    best, same = index, kept[j]
-                overlap[j] = 0.0
+        for i in range(n_met):
+            other = met[i]
+            index = overlap[other] / (totals[row] + totals[other] - overlap[other])
+            overlap[other] = 0.0
+            # Of equal ones the first, in whatever order they were met.
+            if index >= threshold and (index > best or (index == best and other < same)):
+                best, same = index, other
         if totals[row] == 0.0:
             same = first_empty
         if same >= 0:
@@ -140,11 +145,10 @@ def _walk(
         if totals[row] == 0.0:
             first_empty = row
         found[row] = row
+        n_kept += 1
         for at in range(starts[row], starts[row + 1]):
-            owner[n_entries] = n_kept
+            owner[n_entries] = row
             value[n_entries] = data[at]
             next_entry[n_entries] = head[columns[at]]
             head[columns[at]] = n_entries
             n_entries += 1
-        kept[n_kept] = row
-        n_kept += 1

@@ -115,8 +115,7 @@ def duplicate_rows(codes: Any, threshold: float = 1.0) -> Array:
     owner = "duplicate_rows"
     check_number(threshold, name="threshold", owner=owner, low=0.0, high=1.0, include_high=True)
     rows = signed_parts(_table(codes, owner))
-    n = rows.shape[0]
-    return distinct_rows(rows, np.arange(n), threshold, n)
+    return distinct_rows(rows, threshold, rows.shape[0])
 
 
 def _table(codes: Any, owner: str) -> Any:

@@ -244,8 +244,7 @@ class TaskSelector(SampleEstimator):
         order = np.argsort(-self._scores(values), kind="stable").astype(np.int64, copy=False)
         if self.duplicate_at is None:
             return order[:n_wanted]
-        repeats = distinct_rows(signed_parts(values), order, self.duplicate_at, n_wanted)
-        chosen: Array = order[repeats[order] == order][:n_wanted]
+        chosen = _first_distinct(values, order, self.duplicate_at, n_wanted)
         if chosen.size < n_wanted:
             raise ActivityError(
                 f"{owner}: the pool must have as many different samples as the budget, {n_wanted}; "
@@ -253,6 +252,18 @@ class TaskSelector(SampleEstimator):
                 "take repetitions too."
             )
         return chosen
+
+
+def _first_distinct(codes: Any, order: Array, threshold: float, n_wanted: int) -> Array:
+    """Return the first places of an order whose rows repeat none before; fewer where there are."""
+    n_read = min(2 * n_wanted, len(order))
+    while True:
+        # Only the rows at the top are looked at: those of the budget, and those passed over.
+        repeats = distinct_rows(signed_parts(codes[order[:n_read]]), threshold, n_wanted)
+        kept: Array = order[:n_read][repeats == np.arange(n_read)]
+        if len(kept) == n_wanted or n_read == len(order):
+            return kept
+        n_read = min(2 * n_read, len(order))
 
 
 def _is_count(budget: Any) -> bool:
