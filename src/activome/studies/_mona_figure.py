@@ -66,11 +66,12 @@ def _methods(axes: Axes, found: Any) -> None:
     values = list(rows.values())
     colours = [_DARK if name.startswith("components") else _LIGHT for name in rows]
     bars = axes.barh(list(rows), values, color=colours, edgecolor="black", linewidth=0.5)
-    axes.bar_label(bars, [f"{value:.2f}" for value in values], padding=3, fontsize=8)
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
+    axes.bar_label(bars, [f"{value:.2f}" for value in values], padding=4, fontsize=8, bbox=box)
     axes.axvline(found.chance, color="black", linestyle=":", label="chance")
     axes.invert_yaxis()
     axes.set(xlabel="precision, mean over relations", xlim=(0, 1.12 * max(values)))
-    axes.set_title("Texts of a relation, selected by 8 questions")
+    axes.set_title("Texts of a relation, selected by a few questions")
     axes.legend(fontsize=8, loc="lower right")
     axes.tick_params(axis="y", labelsize=8)
 
@@ -82,7 +83,7 @@ def _depths(axes: Axes, found: Any) -> None:
         means = [found.mean(f"{metric} 64", layer) for layer in layers]
         axes.plot(layers, means, style, color=colour, label=metric)
     axes.axhline(found.chance, color="black", linestyle=":", linewidth=1)
-    axes.text(layers[0], found.chance, "chance", fontsize=8, va="bottom")
+    axes.text(layers[0], 0.95 * found.chance, "chance", fontsize=8, va="top")
     axes.set(xlabel="block whose output is read, of 0 to 29", ylabel="precision", ylim=(0, None))
     axes.set_title("64 active components: precision against depth")
     axes.set_xticks(layers)
@@ -90,7 +91,7 @@ def _depths(axes: Axes, found: Any) -> None:
 
 
 def _profiles(axes: Axes, prototypes: Any, names: Sequence[str], title: str) -> None:
-    """Show the dimensions that differ most between all relations, one relation up, one down."""
+    """Show the strongest dimensions, one relation up and one down, by their difference."""
     shown = np.argsort(-np.abs(prototypes).sum(axis=0))[:_N_SHOWN]
     one, two = np.abs(prototypes[:, shown])
     order = np.argsort(two - one)
@@ -101,4 +102,4 @@ def _profiles(axes: Axes, prototypes: Any, names: Sequence[str], title: str) -> 
     axes.axhline(0.0, color="black", linewidth=0.5)
     axes.set(xlabel=f"the {len(shown)} strongest, sorted", ylabel="mean magnitude (of the largest)")
     axes.set(title=f"Two relations: {title}", ylim=(-1.05, 1.05))
-    axes.legend(fontsize=8, loc="upper right")
+    axes.legend(fontsize=8, loc="upper center", ncols=2)
