@@ -34,3 +34,10 @@ from .taps import Taps as Taps
 from .taps import edit as edit
 from .training_trace import next_token_loss as next_token_loss
 from .training_trace import training_trace as training_trace
+from .activation_embedder import ActivationEmbedder as ActivationEmbedder
+from .deactivation import deactivate as deactivate
+from .deactivation import matched_random_units as matched_random_units
+from .relation_effects import recalls as recalls
+from .relation_effects import relation_effects as relation_effects
+from .relation_effects import relation_responses as relation_responses
+from .relation_effects import relative_drop as relative_drop

@@ -15,7 +15,7 @@ from torch import nn
 from activome.errors import ParameterError
 from activome.interventions._hooks import manager_of
 
-__all__ = ["Batch", "as_batch", "batches", "run", "spared", "tensors_of"]
+__all__ = ["Batch", "accepted", "as_batch", "batches", "run", "spared", "tensors_of"]
 
 
 @dataclass(frozen=True)

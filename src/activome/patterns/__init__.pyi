@@ -36,3 +36,8 @@ from .mcmc import rhat as rhat
 from .partitions import max_pear as max_pear
 from .partitions import mfm_log_v as mfm_log_v
 from .partitions import posterior_similarity as posterior_similarity
+from .selection import TaskSelector as TaskSelector
+from .code_overlap import duplicate_rows as duplicate_rows
+from .code_overlap import generalized_jaccard as generalized_jaccard
+from .bricks import BrickPartition as BrickPartition
+from .bricks import partition_overlap as partition_overlap

@@ -36,3 +36,7 @@ from .fisbe import FisbeVolume as FisbeVolume
 from .fisbe import fisbe_eval as fisbe_eval
 from .tubes import TubesTruth as TubesTruth
 from .tubes import tubes as tubes
+from .corpora import function_corpora as function_corpora
+from .facts import read_relations as read_relations
+from .facts import relation_facts as relation_facts
+from .facts import split_by_subject as split_by_subject
