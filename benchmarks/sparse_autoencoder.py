@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from activome.patterns._sparse_autoencoder_net import Autoencoder, Objective, ramp
-from activome.patterns._sparse_autoencoder_start import geometric_median, start_directions
+from activome.patterns._sparse_autoencoder_start import STARTS, geometric_median
 from activome.patterns.sparse_autoencoder import SparseAutoencoder
 from harness import Case, Peer, main
 
@@ -47,7 +47,7 @@ def _prepared(problem: Any) -> tuple[torch.Tensor, torch.Tensor, float]:
     wide = values.astype(np.float64)
     centred = wide - geometric_median(wide)
     centred /= np.linalg.norm(centred, axis=1).mean()
-    start = start_directions(centred, n_components, np.random.default_rng(0))
+    start = STARTS["samples"](centred, n_components, np.random.default_rng(0))
     rows, decoder = (torch.from_numpy(part.astype(np.float32)) for part in (centred, start))
     return rows, decoder, float(centred.var(axis=0).sum())
 

@@ -22,8 +22,8 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from activome.interventions.edits import Splice  # noqa: E402  # only where torch is installed
 from activome.interventions.taps import Taps  # noqa: E402
 from activome.patterns import _sparse_autoencoder_net as net_module  # noqa: E402
+from activome.patterns import _sparse_autoencoder_start as start_module  # noqa: E402
 from activome.patterns._row_pool import RowPool  # noqa: E402
-from activome.patterns._sparse_autoencoder_start import geometric_median  # noqa: E402
 from activome.patterns.sparse_autoencoder import SparseAutoencoder  # noqa: E402
 
 Array = np.ndarray[Any, Any]
@@ -155,6 +155,15 @@ def test_the_loss_and_its_gradient_equal_those_written_out(
         torch.testing.assert_close(fast.grad, written.grad)
 
 
+def test_random_directions_find_the_dictionary_too() -> None:
+    rows, truth = planted(n=1500, n_units=16, n_parts=24, active=2)
+    options: Any = {"k": 2, "n_steps": 600, "random_state": 0}
+    found = SparseAutoencoder(48, start="random", **options).fit(rows)
+    assert recovery(truth, found.components_) > 0.9
+    with pytest.raises(ParameterError, match=r"unknown start 'sample'.*'samples'"):
+        SparseAutoencoder(48, start="sample").fit(rows)
+
+
 def test_the_auxiliary_loss_helps_components_that_were_left_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -164,7 +173,7 @@ def test_the_auxiliary_loss_helps_components_that_were_left_behind(
         start = np.eye(1, rows.shape[1]) + 0.02 * rng.standard_normal((n, rows.shape[1]))
         return np.asarray(start / np.linalg.norm(start, axis=1, keepdims=True))
 
-    monkeypatch.setattr("activome.patterns.sparse_autoencoder.start_directions", crowded)
+    monkeypatch.setitem(start_module.STARTS, "samples", crowded)
     options: Any = {"k": 2, "n_steps": 300, "random_state": 0, "dead_after": 500}
     alone = SparseAutoencoder(48, aux_weight=0.0, **options).fit(rows)
     helped = SparseAutoencoder(48, **options).fit(rows)
@@ -251,7 +260,7 @@ def test_constant_activity_has_nothing_to_explain() -> None:
 
 def test_geometric_median_resists_an_outlier() -> None:
     rows = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0], [2.0, 2.0], [1.0, 1.0], [1e4, 1e4]])
-    median = geometric_median(rows, max_iter=500, tol=1e-12)
+    median = start_module.geometric_median(rows, max_iter=500, tol=1e-12)
     directions = rows - median
     length = np.linalg.norm(directions, axis=1)
     pull = (directions[length > 1e-3] / length[length > 1e-3, None]).sum(axis=0)

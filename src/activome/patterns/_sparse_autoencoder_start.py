@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["geometric_median", "start_directions"]
+__all__ = ["STARTS", "geometric_median"]
 
 Array = np.ndarray[Any, Any]
 
@@ -26,14 +26,19 @@ def geometric_median(rows: Array, *, max_iter: int = 100, tol: float = 1e-6) -> 
     return point
 
 
-def start_directions(rows: Array, n: int, rng: np.random.Generator) -> Array:
+def random_directions(rows: Array, n: int, rng: np.random.Generator) -> Array:
+    """Return directions that are even over the sphere."""
+    start: Array = rng.standard_normal((n, rows.shape[1]))
+    start /= np.linalg.norm(start, axis=1, keepdims=True)
+    return start
+
+
+def sample_directions(rows: Array, n: int, rng: np.random.Generator) -> Array:
     """Return directions of random rows; mixtures of some where there are too few of them."""
     length = np.linalg.norm(rows, axis=1)
     usable = rng.permutation(np.flatnonzero(length > 1e-6))
     if len(usable) == 0:
-        start: Array = rng.standard_normal((n, rows.shape[1]))
-        start /= np.linalg.norm(start, axis=1, keepdims=True)
-        return start
+        return random_directions(rows, n, rng)
     directions = rows[usable] / length[usable, None]
     mixed = np.zeros((n, rows.shape[1]))
     for _ in range(8):
@@ -41,7 +46,10 @@ def start_directions(rows: Array, n: int, rng: np.random.Generator) -> Array:
         mixed += weight * directions[rng.integers(len(usable), size=n)]
     mixed /= np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-12)
     # A little of other rows keeps equal ones from starting as equal components.
-    start = mixed
+    start: Array = mixed
     start[: len(usable)] = directions[:n] + 0.05 * mixed[: len(usable)]
     start /= np.maximum(np.linalg.norm(start, axis=1, keepdims=True), 1e-12)
     return start
+
+
+STARTS = {"samples": sample_directions, "random": random_directions}

@@ -21,7 +21,7 @@ from activome.errors import ActivityError, ParameterError
 from activome.networks.training import TrainConfig, Trainer
 from activome.patterns._row_pool import RowPool
 from activome.patterns._sparse_autoencoder_net import Autoencoder, Objective, ramp
-from activome.patterns._sparse_autoencoder_start import geometric_median, start_directions
+from activome.patterns._sparse_autoencoder_start import STARTS, geometric_median
 
 __all__ = ["SparseAutoencoder"]
 
@@ -35,8 +35,8 @@ class SparseAutoencoder(SampleTransformer):
 
     Each sample is written as ``x ~ z C + b`` with codes ``z >= 0``, of which at most ``k`` are not
     zero, and components of length 1; there may be many more components than units. The codes come
-    from one linear map, ``z = TopK(E (x - b))``, so that encoding new activity is one product. Use
-    it to take apart units that respond to several unrelated things, of a brain or of a network.
+    from one linear map, ``z = TopK(E (x - b))``, so that encoding new activity is one product. It
+    takes apart units of brains or networks that respond to several unrelated things.
 
     Parameters
     ----------
@@ -60,12 +60,14 @@ class SparseAutoencoder(SampleTransformer):
         Weight of the loss that revives dead components: together they reconstruct what the others
         leave; 0 for none.
     n_aux : int, optional
-        Dead components per sample that take part; by default half the number of units.
+        Dead components per sample that take part; by default half the units.
     dead_after : int, optional
         Samples without use after which a component counts as dead; by default
         ``30 n_components / k``, in which one of average use is active 30 times.
+    start : {"samples", "random"}, default="samples"
+        Where components start; random directions are better where samples are few for them.
     memory : int, default=268435456
-        Bytes to work in while fitting data that are not in memory.
+        Bytes to work in while fitting data out of memory.
     random_state : int, numpy.random.Generator or None, default=None
         Seed of the start and of the order of the samples.
 
@@ -106,9 +108,8 @@ class SparseAutoencoder(SampleTransformer):
     read in whole blocks, in random order, and rows are shuffled among those held, which are half of
     ``memory``; data that fit are shuffled whole, and give the same result as in memory.
 
-    Our choice: components start as random samples, less the median, since these lie along the
-    directions sought; the encoder starts as their copy; inputs are scaled to a mean norm of 1; the
-    rate rises over the first 5 % of the steps and falls to zero over the last 30 %.
+    Our choice: samples as start, less the median; inputs scaled to a mean norm of 1; a rate that
+    rises over the first 5 % of the steps and falls to zero over the last 30 %.
 
     References
     ----------
@@ -143,6 +144,7 @@ class SparseAutoencoder(SampleTransformer):
         aux_weight: float = 1 / 32,
         n_aux: int | None = None,
         dead_after: int | None = None,
+        start: str = "samples",
         memory: int = 256 * 1024**2,
         random_state: RandomState = None,
     ) -> None:
@@ -156,6 +158,7 @@ class SparseAutoencoder(SampleTransformer):
         self.aux_weight = aux_weight
         self.n_aux = n_aux
         self.dead_after = dead_after
+        self.start = start
         self.memory = memory
         self.random_state = random_state
 
@@ -188,19 +191,17 @@ class SparseAutoencoder(SampleTransformer):
         ParameterError
             If a parameter is out of range.
         """
-        is_path = isinstance(X, (str, os.PathLike))
-        if not is_path and not (isinstance(X, xr.DataArray) and X.chunks is not None):
+        is_lazy = isinstance(X, xr.DataArray) and X.chunks is not None
+        if not (is_lazy or isinstance(X, (str, os.PathLike))):
             return super().fit(X, y)
         self._check_parameters()
         source = BlockSource(X, owner=self._owner(True), memory=max(1, self.memory // 2))
         if source.n_samples < self._min_samples:
-            raise ActivityError(
-                f"{self._owner(True)}: needs at least {self._min_samples} samples; got "
-                f"{source.n_samples}."
-            )
+            owner = self._owner(True)
+            raise ActivityError(f"{owner}: needs at least two samples; got {source.n_samples}.")
         labels = {} if source.unit_names is None else {"unit": source.unit_names}
-        frame = xr.DataArray(np.empty(0), dims="time")
-        self._check_units(source.n_units, SampleIndex(frame, None, labels, {}), reset=True)
+        index = SampleIndex(xr.DataArray(np.empty(0), dims="time"), None, labels, {})
+        self._check_units(source.n_units, index, reset=True)
         self._train(source)
         return self
 
@@ -210,16 +211,16 @@ class SparseAutoencoder(SampleTransformer):
 
     def _check_parameters(self) -> None:
         owner = type(self).__name__
-        for name in ("n_components", "k", "batch_size", "n_steps", "memory"):
+        wanted = ("n_components", "k", "batch_size", "n_steps", "memory")
+        optional = (name for name in ("n_aux", "dead_after") if getattr(self, name) is not None)
+        for name in (*wanted, *optional):
             check_integer(getattr(self, name), name=name, owner=owner, low=1)
-        for name in ("n_aux", "dead_after"):
-            if getattr(self, name) is not None:
-                check_integer(getattr(self, name), name=name, owner=owner, low=1)
         for name in ("l1_weight", "aux_weight"):
             check_number(getattr(self, name), name=name, owner=owner, low=0.0, include_low=True)
         if self.learning_rate is not None:
             check_number(self.learning_rate, name="learning_rate", owner=owner, low=0.0)
         check_choice(self.activation, ("topk", "relu"), name="activation", owner=owner)
+        check_choice(self.start, STARTS, name="start", owner=owner)
         if self.k > self.n_components:
             raise ParameterError(
                 f"{owner}: k must be at most n_components; got {self.k} of {self.n_components}."
@@ -233,16 +234,15 @@ class SparseAutoencoder(SampleTransformer):
         scale = float(np.linalg.norm(rows, axis=1).mean()) or 1.0
         rows /= scale
         variance = float(rows.var(axis=0).sum()) or 1.0
-        start = torch.from_numpy(start_directions(rows, self.n_components, rng).astype(np.float32))
+        start = STARTS[self.start](rows, self.n_components, rng).astype(np.float32)
         k = self.k if self.activation == "topk" else None
-        net = Autoencoder(start, torch.zeros(source.n_units), k)
-        dead_after = self.dead_after or 30 * self.n_components / self.k
+        net = Autoencoder(torch.from_numpy(start), torch.zeros(source.n_units), k)
         objective = Objective(
             variance,
             self.l1_weight,
             self.aux_weight,
             min(self.n_components, self.n_aux or max(1, source.n_units // 2)),
-            dead_after,
+            self.dead_after or 30 * self.n_components / self.k,
             torch.zeros(self.n_components, dtype=torch.int64),
         )
         rate = self.learning_rate or 0.1 / self.n_components**0.5
@@ -255,9 +255,9 @@ class SparseAutoencoder(SampleTransformer):
             eval_at=max(1, self.n_steps // 50),
             threads=torch.get_num_threads(),
         )
-        n_held = self.memory // 2 // (source.n_units * source.dtype.itemsize)
-        if source.n_blocks == 1:
-            n_held = source.n_samples
+        n_held = source.n_samples
+        if source.n_blocks > 1:
+            n_held = self.memory // 2 // (source.n_units * source.dtype.itemsize)
         batch_size = min(self.batch_size, source.n_samples)
         pool = RowPool(source, batch_size, n_held, centre, scale)
         log = Trainer(net, objective, config).fit(pool)

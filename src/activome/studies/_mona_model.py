@@ -92,6 +92,7 @@ def encode(
         n_steps=sizes["n_steps"],
         learning_rate=1e-3,
         aux_weight=0.0,
+        start="random",
         random_state=seed,
     ).fit(rows)
     activity = _activity(rows, lengths)

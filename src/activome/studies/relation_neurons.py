@@ -86,7 +86,9 @@ _CLAIMS = {
 class _Bench:
     """The steps of the study on one set of relations."""
 
-    def __init__(self, study: Study, relations: tuple[str, ...], n_facts: tuple[int, int] | None) -> None:
+    def __init__(
+        self, study: Study, relations: tuple[str, ...], n_facts: tuple[int, int] | None
+    ) -> None:
         from activome.studies import _relation_model
 
         self.model, self.study = _relation_model, study
