@@ -30,3 +30,12 @@ from .spiking.plasticity import SymmetricSTDP as SymmetricSTDP
 from .spiking.projections import Projection as Projection
 from .spiking.simulate import SimulationResult as SimulationResult
 from .spiking.simulate import simulate as simulate
+from .bricks import AdapterBrick as AdapterBrick
+from .bricks import Brick as Brick
+from .bricks import LoRABrick as LoRABrick
+from .bricks import NeuronBrick as NeuronBrick
+from .modular import BrickModel as BrickModel
+from .routing import GroupRouter as GroupRouter
+from .routing import LinearRouter as LinearRouter
+from .routing import fit_group_router as fit_group_router
+from .routing import routed as routed

@@ -38,9 +38,7 @@ def _loaded() -> LanguageModel:
     return load_language_model("smollm2")
 
 
-def _halves(
-    relations: Relations, n_facts: Counts, seed: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _halves(relations: Relations, n_facts: Counts, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return facts for detection and evaluation, at most some of each relation and template."""
     halves = split_by_subject(relation_facts(relations), random_state=seed)
     if n_facts is None:
