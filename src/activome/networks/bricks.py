@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fnmatch
-import hashlib
-import math
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
@@ -14,11 +12,18 @@ from torch import nn
 from activome._checks import check_choice, check_integer, check_number
 from activome._random import RandomState, integer_seed
 from activome.errors import ParameterError
-from activome.networks._linear_maps import linear_shape
+from activome.networks._brick_parts import (
+    Paths,
+    ends,
+    fingerprint,
+    like,
+    linear_of,
+    matching,
+    require_linear,
+    uniform,
+)
 
 __all__ = ["AdapterBrick", "Brick", "LoRABrick", "NeuronBrick"]
-
-Paths = str | Sequence[str]
 
 
 class Brick(nn.Module):
@@ -42,11 +47,13 @@ class Brick(nn.Module):
     ------
     ParameterError
         If a path matches no module.
+    NotImplementedError
+        If a subclass does not say what it adds.
     """
 
     def __init__(self, model: nn.Module, paths: Paths) -> None:
         super().__init__()
-        self.paths = _matching(model, paths, type(self).__name__)
+        self.paths = matching(model, paths, type(self).__name__)
         self.base = fingerprint(model, self.paths)
 
     def attach(self, model: nn.Module, weight: float) -> list[Any]:
@@ -63,6 +70,11 @@ class Brick(nn.Module):
         -------
         list of torch.utils.hooks.RemovableHandle
             One per module.
+
+        Raises
+        ------
+        NotImplementedError
+            If a subclass does not say what it adds.
         """
         hooks = [self._hook(place, weight) for place in range(len(self.paths))]
         return [
@@ -103,8 +115,11 @@ class Brick(nn.Module):
         ------
         ParameterError
             If the shapes differ with "parameters".
+        NotImplementedError
+            If a subclass does not say what it adds.
         """
-        if method == "effects":
+        # Neurons are there or not: a brick of them has no parameters to add.
+        if method == "effects" or not any(True for _ in bricks[0].parameters()):
             return cls._sum_of_effects(bricks, weights)
         shapes = [[tuple(p.shape) for p in brick.parameters()] for brick in bricks]
         if any(shape != shapes[0] for shape in shapes):
@@ -126,8 +141,6 @@ class Brick(nn.Module):
 
     def _blank(self) -> Self:
         """Return a brick of the same sizes whose parameters are to be filled."""
-        import copy
-
         return copy.deepcopy(self)
 
 
@@ -186,10 +199,10 @@ class LoRABrick(Brick):
         if alpha is not None:
             check_number(alpha, name="alpha", owner="LoRABrick", low=0.0)
         self.scale = 1.0 if alpha is None else alpha / rank
-        shapes = [_require_linear(model, path, "LoRABrick") for path in self.paths]
+        shapes = [require_linear(model, path, "LoRABrick") for path in self.paths]
         generator = torch.Generator().manual_seed(integer_seed(random_state))
-        kind = _like(model, self.paths)
-        self.down = nn.ParameterList(_uniform(rank, n_in, generator, kind) for n_in, _ in shapes)
+        kind = like(model, self.paths)
+        self.down = nn.ParameterList(uniform(rank, n_in, generator, kind) for n_in, _ in shapes)
         self.up = nn.ParameterList(torch.zeros(n_out, rank, **kind) for _, n_out in shapes)
 
     def delta(self, path: str) -> torch.Tensor:
@@ -279,13 +292,13 @@ class AdapterBrick(Brick):
         width = check_integer(width, name="width", owner="AdapterBrick", low=1)
         self.parallel = parallel
         generator = torch.Generator().manual_seed(integer_seed(random_state))
-        kind = _like(model, self.paths)
+        kind = like(model, self.paths)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for path in self.paths:
-            n_in, n_out = _ends(model, path)
+            n_in, n_out = ends(model, path)
             n_in = n_in if parallel else n_out
-            self.down.append(_linear(_uniform(width, n_in, generator, kind)))
-            self.up.append(_linear(torch.zeros(n_out, width, **kind)))
+            self.down.append(linear_of(uniform(width, n_in, generator, kind)))
+            self.up.append(linear_of(torch.zeros(n_out, width, **kind)))
 
     def _effect(self, place: int, inputs: Any, out: Any) -> Any:
         hidden = self.down[place](inputs if self.parallel else out)
@@ -300,10 +313,10 @@ class AdapterBrick(Brick):
             down: Any = [brick.down[place] for brick in bricks]
             up: Any = [brick.up[place] for brick in bricks]
             pairs = list(zip(weights, up, strict=True))
-            result.down[place] = _linear(
+            result.down[place] = linear_of(
                 torch.cat([one.weight for one in down]), torch.cat([one.bias for one in down])
             )
-            result.up[place] = _linear(
+            result.up[place] = linear_of(
                 torch.cat([w * one.weight for w, one in pairs], dim=1),
                 sum(w * one.bias for w, one in pairs),
             )
@@ -333,7 +346,7 @@ class NeuronBrick(Brick):
     def __init__(self, model: nn.Module, masks: Mapping[str, Any]) -> None:
         super().__init__(model, list(masks))
         for place, path in enumerate(self.paths):
-            n_in, _ = _require_linear(model, path, "NeuronBrick")
+            n_in, _ = require_linear(model, path, "NeuronBrick")
             if path not in masks:
                 raise ParameterError("NeuronBrick: paths of masks must be written out, without *.")
             mask = torch.as_tensor(masks[path])
@@ -366,23 +379,8 @@ class NeuronBrick(Brick):
         return self.get_buffer(f"mask_{self.paths.index(path)}")
 
     @classmethod
-    def combined(cls, bricks: Sequence[Self], weights: Sequence[float], method: str) -> Self:
-        """Return the neurons of the bricks of positive weight, less those of negative weight.
-
-        Parameters
-        ----------
-        bricks : sequence of NeuronBrick
-            At least one.
-        weights : sequence of float
-            Only the signs count.
-        method : str
-            Not used: neurons are there or not.
-
-        Returns
-        -------
-        NeuronBrick
-            On the same paths.
-        """
+    def _sum_of_effects(cls, bricks: Sequence[Self], weights: Sequence[float]) -> Self:
+        """Return the neurons of bricks of positive weight, less those of negative weight."""
         result = bricks[0]._blank()
         for place, path in enumerate(result.paths):
             chosen = torch.zeros_like(bricks[0].mask(path))
@@ -392,63 +390,3 @@ class NeuronBrick(Brick):
                 chosen &= ~(brick.mask(path) & (weight < 0))
             setattr(result, f"mask_{place}", chosen)
         return result
-
-
-def fingerprint(model: nn.Module, paths: Sequence[str]) -> str:
-    """Return a checksum of the weights of some modules of a network."""
-    digest = hashlib.sha256()
-    for path in paths:
-        for name, value in model.get_submodule(path).named_parameters():
-            digest.update(f"{path}.{name} {tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().float().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _matching(model: nn.Module, paths: Paths, owner: str) -> tuple[str, ...]:
-    patterns = [paths] if isinstance(paths, str) else list(paths)
-    names = [name for name, _ in model.named_modules() if name]
-    for pattern in patterns:
-        if not fnmatch.filter(names, pattern):
-            raise ParameterError(
-                f"{owner}: {pattern!r} matches no module of {type(model).__name__}; its modules "
-                f"are {', '.join(names[:6])}, ..."
-            )
-    if not patterns:
-        raise ParameterError(f"{owner}: give at least one path.")
-    return tuple(n for n in names if any(fnmatch.fnmatch(n, pattern) for pattern in patterns))
-
-
-def _require_linear(model: nn.Module, path: str, owner: str) -> tuple[int, int]:
-    module = model.get_submodule(path)
-    shape = linear_shape(module)
-    if shape is None:
-        raise ParameterError(
-            f"{owner}: {path!r} must be a linear map; it is a {type(module).__name__}."
-        )
-    return shape
-
-
-def _ends(model: nn.Module, path: str) -> tuple[int, int]:
-    """Return the inputs of the first and the outputs of the last linear map of a module."""
-    shapes = [linear_shape(part) for part in model.get_submodule(path).modules()]
-    found = [shape for shape in shapes if shape is not None]
-    if not found:
-        raise ParameterError(f"AdapterBrick: {path!r} must hold a linear map; it holds none.")
-    return found[0][0], found[-1][1]
-
-
-def _like(model: nn.Module, paths: Sequence[str]) -> dict[str, Any]:
-    first = next(model.get_submodule(paths[0]).parameters())
-    return {"dtype": first.dtype, "device": first.device}
-
-
-def _uniform(n: int, n_in: int, generator: torch.Generator, kind: dict[str, Any]) -> torch.Tensor:
-    return ((2 * torch.rand(n, n_in, generator=generator) - 1) / math.sqrt(n_in)).to(**kind)
-
-
-def _linear(weight: torch.Tensor, bias: Any = None) -> nn.Linear:
-    layer = nn.Linear(weight.shape[1], weight.shape[0], device=weight.device, dtype=weight.dtype)
-    with torch.no_grad():
-        layer.weight.copy_(weight)
-        layer.bias.copy_(torch.zeros_like(layer.bias) if bias is None else bias)
-    return layer

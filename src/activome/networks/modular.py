@@ -13,8 +13,10 @@ from torch import nn
 
 from activome._checks import check_choice, check_integer, check_number, nearest_names
 from activome.errors import ParameterError
-from activome.networks.bricks import Brick, LoRABrick, NeuronBrick, fingerprint
-from activome.networks.routing import LinearRouter
+from activome.networks._brick_lookup import BrickLookup
+from activome.networks._brick_parts import fingerprint
+from activome.networks._brick_update import TunedBrick, next_token, only
+from activome.networks.bricks import Brick, LoRABrick, NeuronBrick
 from activome.networks.training import TrainConfig, Trainer, TrainLog
 
 __all__ = ["BrickModel"]
@@ -24,7 +26,7 @@ Active = Sequence[str] | Mapping[str, float]
 _NAME = re.compile(r"^[A-Za-z0-9_ -]+$")
 
 
-class BrickModel(nn.Module):
+class BrickModel(BrickLookup):
     """A network and the bricks that were added to it.
 
     The network is used in place and none of its weights ever change. A brick works inside an
@@ -75,9 +77,6 @@ class BrickModel(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
-        self.bricks = nn.ModuleDict()
-        self.keys: dict[str, Array] = {}
-        self.router: LinearRouter | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the base, with the bricks that are active.
@@ -263,20 +262,9 @@ class BrickModel(nn.Module):
         config = TrainConfig(
             steps, batch_size=batch_size, lr=lr, seed=random_state, eval_at=max(1, steps // 10)
         )
-        frozen = [(p, p.requires_grad) for p in self.parameters()]
-        mine = {id(p) for p in brick.parameters()}
         batch = (data,) if isinstance(data, torch.Tensor) else data
-        try:
-            for parameter, _ in frozen:
-                parameter.requires_grad_(id(parameter) in mine)
-            with self.active([name]):
-                trainer = Trainer(_Tuned(brick, self.model), loss_fn or _next_token, config)
-                return trainer.fit(batch)
-        finally:
-            for parameter, needed in frozen:
-                parameter.requires_grad_(needed)
-                if id(parameter) in mine:
-                    parameter.grad = None
+        with only(brick, self), self.active([name]):
+            return Trainer(TunedBrick(brick, self.model), loss_fn or next_token, config).fit(batch)
 
     def merge(
         self, names: Sequence[str], weights: Sequence[float], *, method: str = "effects"
@@ -362,140 +350,9 @@ class BrickModel(nn.Module):
                 target += weight * (delta if is_plain else delta.T)
         return state
 
-    def retrieve(self, query: Any, top_k: int = 1) -> tuple[Array, Array]:
-        """Find the bricks whose keys have the largest inner product with a query.
-
-        Parameters
-        ----------
-        query : array-like, shape (n_features,) or (n_queries, n_features)
-            One query or several.
-        top_k : int, default=1
-            How many bricks.
-
-        Returns
-        -------
-        names : ndarray of str, shape (top_k,) or (n_queries, top_k)
-            The best first.
-        scores : ndarray of float64, the same shape
-            Inner products.
-
-        Raises
-        ------
-        ParameterError
-            If there are fewer bricks with keys, or the queries are not finite or of another size.
-        """
-        owner = "BrickModel.retrieve"
-        names = np.array(list(self.keys))
-        check_integer(top_k, name="top_k", owner=owner, low=1, high=names.size)
-        keys = np.stack(list(self.keys.values()))
-        rows = _rows(query, keys.shape[1], owner)
-        return _best(names, rows @ keys.T, top_k, is_one=np.ndim(query) == 1)
-
-    def fit_router(self, h: Any, is_active: Any) -> Self:
-        """Learn from hidden states which bricks of neurons are needed.
-
-        Parameters
-        ----------
-        h : array-like, shape (n_samples, n_features)
-            Hidden states.
-        is_active : array-like of bool, shape (n_samples, n_bricks)
-            Whether each brick of neurons, in the order they were added, was needed.
-
-        Returns
-        -------
-        Self
-            The model, with ``router``.
-
-        Raises
-        ------
-        ParameterError
-            If there is no brick of neurons, or the shapes do not fit.
-        """
-        n_bricks = len(self._emergent())
-        needed = np.asarray(is_active)
-        if not n_bricks or needed.ndim != 2 or needed.shape[1] != n_bricks:
-            raise ParameterError(
-                f"BrickModel.fit_router: is_active must have a column for each of the {n_bricks} "
-                f"bricks of neurons, at least one; got shape {needed.shape}."
-            )
-        self.router = LinearRouter().fit(h, needed)
-        return self
-
-    def route(self, h: Any, top_k: int) -> tuple[Array, Array]:
-        """Choose bricks of neurons for hidden states.
-
-        Parameters
-        ----------
-        h : array-like, shape (n_features,) or (n_samples, n_features)
-            One hidden state or several.
-        top_k : int
-            How many bricks.
-
-        Returns
-        -------
-        names : ndarray of str, shape (top_k,) or (n_samples, top_k)
-            The best first.
-        weights : ndarray of float64, the same shape
-            Softmax of the scores of the chosen ones.
-
-        Raises
-        ------
-        ParameterError
-            If there is no router, more bricks are asked for than exist, or the states do not fit.
-        """
-        owner = "BrickModel.route"
-        names = np.array(self._emergent())
-        check_integer(top_k, name="top_k", owner=owner, low=1, high=names.size)
-        if self.router is None or self.router.bias_.size != names.size:
-            raise ParameterError(f"{owner}: call fit_router first, after bricks were added.")
-        rows = _rows(h, self.router.weight_.shape[0], owner)
-        chosen, scores = _best(names, self.router.scores(rows), top_k, is_one=np.ndim(h) == 1)
-        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
-        return chosen, weights / weights.sum(axis=-1, keepdims=True)
-
-    def _emergent(self) -> list[str]:
-        return [name for name, brick in self.bricks.items() if isinstance(brick, NeuronBrick)]
-
-
-class _Tuned(nn.Module):
-    """The parameters of one brick, with the call of the whole network."""
-
-    def __init__(self, brick: nn.Module, model: nn.Module) -> None:
-        super().__init__()
-        self.brick = brick
-        # In a tuple: the base is no part of what is trained.
-        self._base = (model,)
-
-    def forward(self, inputs: Any) -> Any:
-        out = self._base[0](inputs)
-        return getattr(out, "logits", out)
-
-
-def _next_token(
-    model: nn.Module, batch: tuple[torch.Tensor, ...], _: torch.Generator
-) -> tuple[torch.Tensor, dict[str, Any]]:
-    ids = batch[0]
-    logits = model(ids[:, :-1])
-    return nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()), {}
-
 
 def _masking(mask: torch.Tensor) -> Any:
     def cut(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return (args[0] * mask.to(args[0]), *args[1:])
 
     return cut
-
-
-def _rows(values: Any, n_features: int, owner: str) -> Array:
-    rows = np.atleast_2d(np.asarray(values, dtype=np.float64))
-    if rows.ndim != 2 or rows.shape[1] != n_features or not np.isfinite(rows).all():
-        raise ParameterError(
-            f"{owner}: give finite vectors of {n_features} numbers; got shape {rows.shape}."
-        )
-    return rows
-
-
-def _best(names: Array, scores: Array, top_k: int, *, is_one: bool) -> tuple[Array, Array]:
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]
-    found = names[order], np.take_along_axis(scores, order, axis=1)
-    return (found[0][0], found[1][0]) if is_one else found
