@@ -126,4 +126,6 @@ def _draw_layers(axis: Axes, relations: Sequence[str], found: dict[str, Any]) ->
         title="where the units are",
         ylim=(0, 1.35 * bottom.max()),
     )
-    axis.legend(frameon=False, fontsize=8, loc="upper left", ncols=3)
+    axis.legend(
+        frameon=False, fontsize=7.5, loc="upper left", ncols=3, columnspacing=1.0, handlelength=1.2
+    )
