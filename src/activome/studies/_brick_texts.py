@@ -72,7 +72,10 @@ def _pick(rng: np.random.Generator, items: tuple[str, ...]) -> str:
 
 @functools.cache
 def _functions() -> list[str]:
-    """Return the first lines of functions and methods of the standard library."""
+    """Return a dozen lines of functions and methods of the standard library.
+
+    They begin at one of the first four lines: not every text of code starts in the same way.
+    """
     modules: tuple[ModuleType, ...] = (
         ast, calendar, csv, difflib, inspect, json, python_random, shutil, statistics, textwrap,
     )  # fmt: skip
@@ -83,8 +86,9 @@ def _functions() -> list[str]:
         for _, member in inspect.getmembers(owner, inspect.isfunction)
         if member.__module__ in {module.__name__ for module in modules}
     ]
-    sources = (textwrap.dedent(inspect.getsource(member)) for member in found)
-    return list(dict.fromkeys("\n".join(source.splitlines()[:12]) for source in sources))
+    sources = [textwrap.dedent(inspect.getsource(member)).splitlines() for member in found]
+    parts = ["\n".join(lines[i % 4 : i % 4 + 12]) for i, lines in enumerate(sources)]
+    return [part for part in dict.fromkeys(parts) if len(part) > 40]
 
 
 def _code(rng: np.random.Generator, _: int) -> str:
