@@ -25,7 +25,9 @@ MAPS = ("blocks.*.mlp.pre", "blocks.*.mlp.down")
 
 def network(seed: int = 0) -> TinyGPT:
     with seed_everything(seed):
-        return TinyGPT(20, 12, d_model=16, n_heads=2, init="lecun").double()
+        model = TinyGPT(20, 12, d_model=16, n_heads=2, init="lecun")
+    model.double()
+    return model
 
 
 def filled(brick: Any, seed: int) -> Any:

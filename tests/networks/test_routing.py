@@ -20,7 +20,9 @@ PATHS = ("blocks.0.mlp.pre", "blocks.0.mlp.down")
 
 def network() -> TinyGPT:
     with seed_everything(0):
-        return TinyGPT(20, 12, d_model=16, n_heads=2, init="lecun").double()
+        model = TinyGPT(20, 12, d_model=16, n_heads=2, init="lecun")
+    model.double()
+    return model
 
 
 def ids(n: int = 40, seed: int = 0) -> torch.Tensor:

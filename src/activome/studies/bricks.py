@@ -131,8 +131,8 @@ def _model_claims(
         (float(first[0.9]), {"at_least": 2.0}),
         (is_less, {"equals": True}),
     ]
-    for (name, paper, _), (value, threshold) in zip(_MODEL_CLAIMS, measured, strict=True):
-        study.claim(name, value, paper=paper, **threshold)
+    for (name, paper, _), (value, limits) in zip(_MODEL_CLAIMS, measured, strict=True):
+        study.claim(name, value, paper=paper, **limits)
     for name, curve in curves.items():
         told = ", ".join(
             f"{ratio:.0%} {value:.1%}"
@@ -210,8 +210,8 @@ def _operations(study: Study) -> None:
         (lost["coactivation, router"], {"at_most": 0.15}),
         (lost["coactivation, random"], {"at_least": 0.4}),
     ]
-    for (name, paper, _), (value, threshold) in zip(_OPERATION_CLAIMS, measured, strict=True):
-        study.claim(name, value, paper=paper, **threshold)
+    for (name, paper, _), (value, limits) in zip(_OPERATION_CLAIMS, measured, strict=True):
+        study.claim(name, value, paper=paper, **limits)
     study.note(
         "Model of bytes, 2 blocks of 64, trained on five functions; bricks of rank 8 on its MLPs "
         "are tuned on maths and translation. Loss on held-out maths and translation: "
