@@ -38,7 +38,7 @@ def draw(functions: Sequence[str], found: dict[str, Any]) -> Figure:
         found["overlap"].values,
         functions,
         title="share of the best 5 % in common (chance 0.05)",
-        labels=("of", "also of"),
+        labels=("best 5 % of", "also among those of"),
         top=0.1,
         digits=3,
     )
@@ -78,6 +78,7 @@ def _draw_masking(axis: Axes, curves: dict[str, Any]) -> None:
         ratio, increase = np.asarray(curve["ratio"])[1:], np.asarray(curve["increase"])[1:]
         label = f"by {name}" if name == "activation" else "by output magnitude"
         axis.plot(100 * ratio, 100 * increase, style, color=shade, label=label)
-    axis.set_yscale("log")
+    axis.set_yscale("symlog", linthresh=5.0)
+    axis.axhline(0, color="0.8", lw=0.8, zorder=0)
     axis.grid(axis="y", color="0.9")
     axis.legend(frameon=False, fontsize=9)

@@ -43,7 +43,7 @@ def draw(
         overlap.values,
         relations,
         title=f"share of {n_shared} units in common",
-        labels=("of", "also of"),
+        labels=("units of", "also among those of"),
         top=max(0.1, float(overlap.values[~np.eye(len(relations), dtype=bool)].max())),
     )
     return figure
@@ -74,6 +74,7 @@ def draw_matrix(
         ylabel=labels[0],
         xlabel=labels[1],
     )
+    axis.yaxis.labelpad = 8
     axis.set_xticklabels(names, rotation=40, ha="right", rotation_mode="anchor")
     figure = axis.get_figure()
     if figure is not None:
