@@ -29,7 +29,7 @@ def test_overlap_by_hand() -> None:
         "c": [False, False, False, False, True, True],
     }
     found = partition_overlap(masks)
-    expected = [[1, 1 / 3, 0], [1 / 2, 1, 0], [0, 0, 1]]
+    expected = np.array([[1, 1 / 3, 0], [1 / 2, 1, 0], [0, 0, 1]])
     np.testing.assert_allclose(found.values, expected)
     np.testing.assert_allclose(found.chance.values, [3 / 6, 2 / 6, 2 / 6])
     rng = np.random.default_rng(0)

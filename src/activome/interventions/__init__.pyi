@@ -41,3 +41,7 @@ from .relation_effects import recalls as recalls
 from .relation_effects import relation_effects as relation_effects
 from .relation_effects import relation_responses as relation_responses
 from .relation_effects import relative_drop as relative_drop
+from .pruning import activation_sparsity as activation_sparsity
+from .pruning import mean_magnitude as mean_magnitude
+from .pruning import perplexity as perplexity
+from .pruning import prune_matrix as prune_matrix

@@ -15,6 +15,7 @@ from activome.errors import ParameterError
 from activome.interventions.edits import Edit, Mean, Set, Zero
 from activome.interventions.sites import Site
 from activome.interventions.taps import Taps
+from activome.networks._linear_maps import linear_shape
 
 __all__ = ["deactivate", "matched_random_units", "site_widths"]
 
@@ -40,8 +41,8 @@ def deactivate(
     ----------
     model : torch.nn.Module
         Any network with the site; used in place.
-    units : array-like of int or bool
-        Numbers of the units, or a mask of shape (n_units,) over all layers.
+    units : array-like of int, shape (n_off,), or of bool, shape (n_units,)
+        Numbers of the units, or a mask over all layers.
     value : float or "mean", default=0.0
         Value to hold. "mean" takes ``reference``, or the mean of each unit over the samples and
         real positions of the running batch.
@@ -175,7 +176,7 @@ def site_widths(model: nn.Module, sites: Sequence[Site]) -> list[int]:
     widths = []
     for site in sites:
         module = model.get_submodule(site.path)
-        shape = _shape(module)
+        shape = linear_shape(module)
         if shape is None or site.part is not None:
             raise ParameterError(
                 f"deactivate: units are counted at inputs and outputs of linear maps; {site.label} "
@@ -183,15 +184,6 @@ def site_widths(model: nn.Module, sites: Sequence[Site]) -> list[int]:
             )
         widths.append(shape[0] if site.io == "in" else shape[1])
     return widths
-
-
-def _shape(module: nn.Module) -> tuple[int, int] | None:
-    """Return (inputs, outputs) of a linear map."""
-    if isinstance(module, nn.Linear):
-        return module.in_features, module.out_features
-    if type(module).__name__ == "Conv1D" and isinstance(module.weight, nn.Parameter):
-        return int(module.weight.shape[0]), int(module.weight.shape[1])
-    return None
 
 
 def matched_random_units(

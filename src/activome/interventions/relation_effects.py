@@ -135,11 +135,11 @@ def relation_responses(
     rows = [row for batch in questions.batches for row in batch.rows]
     whole = activity_of(recording, recording.sites, f"responses of {type(model).__name__}")
     found: Activity = whole.isel(trial=np.argsort(rows))
-    labels = {str(name): ("trial", facts[name].to_numpy()) for name in facts.columns}
-    texts = {k: (d, v.astype(str) if v.dtype == object else v) for k, (d, v) in labels.items()}
-    return found.assign_coords(
-        trial=np.arange(len(facts)), recalled=("trial", recalled), **texts
-    ).rename("responses")
+    labels: dict[str, Any] = {"trial": np.arange(len(facts)), "recalled": ("trial", recalled)}
+    for name in facts.columns:
+        column = facts[name].to_numpy()
+        labels[str(name)] = ("trial", column.astype(str) if column.dtype == object else column)
+    return found.assign_coords(labels).rename("responses")
 
 
 def relation_effects(
@@ -163,7 +163,7 @@ def relation_effects(
         From token ids to logits.
     facts : pandas.DataFrame
         Facts to evaluate: columns relation, subject, object and prompt.
-    units_by_relation : mapping of str to array-like of int
+    units_by_relation : mapping of str to array-like of int, shape (n_listed,)
         Units to switch off under each name, the most specific first; the names may be relations or
         controls. ``UnitExpertise.top`` gives them.
     ks : sequence of int

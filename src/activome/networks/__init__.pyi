@@ -39,3 +39,12 @@ from .dendrites import optimal_threshold as optimal_threshold
 from .dendrites import overlap_pmf as overlap_pmf
 from .dendrites import union_false_match_probability as union_false_match_probability
 from .population import PopulationNet as PopulationNet
+from .bricks import AdapterBrick as AdapterBrick
+from .bricks import Brick as Brick
+from .bricks import LoRABrick as LoRABrick
+from .bricks import NeuronBrick as NeuronBrick
+from .modular import BrickModel as BrickModel
+from .routing import GroupRouter as GroupRouter
+from .routing import LinearRouter as LinearRouter
+from .routing import fit_group_router as fit_group_router
+from .routing import routed as routed

@@ -37,7 +37,7 @@ class BrickPartition(SampleTransformer):
         columns: give the transposed input weights of a layer, shape (n_inputs, n_units), or
         activity.
     active_fraction : float in (0, 1), default=0.1
-        Share of the units of a sample that count as active, by magnitude.
+        Share of the units of a sample that count as active, by magnitude; two at least.
     max_iter : int, default=30
         Most rounds of balancing.
     random_state : int, Generator or None, default=None
@@ -61,8 +61,8 @@ class BrickPartition(SampleTransformer):
     ParameterError
         If a parameter is outside its range, or there are more bricks than units.
     ActivityError
-        If every unit of each sample is alike, so that none is more active, or the activity is not
-        finite.
+        If there is one unit, the units of each sample are alike, so that none is more active, or
+        the activity is not finite.
     ResourceError
         If the pairs of units do not fit into memory.
 
@@ -111,6 +111,8 @@ class BrickPartition(SampleTransformer):
     def _fit(self, values: Array) -> None:
         owner = "BrickPartition"
         n_units = values.shape[1]
+        if n_units < 2:
+            raise ActivityError(f"{owner}.fit: needs two units or more; got 1 feature(s).")
         check_integer(self.n_bricks, name="n_bricks", owner=owner, low=1, high=n_units)
         check_choice(self.method, _METHODS, name="method", owner=owner)
         check_integer(self.max_iter, name="max_iter", owner=owner, low=1)
@@ -128,6 +130,9 @@ class BrickPartition(SampleTransformer):
         _, first, codes = np.unique(labels, return_index=True, return_inverse=True)
         self.labels_ = np.argsort(np.argsort(first))[codes]
         self.sizes_ = np.bincount(self.labels_)
+
+    def _count_outputs(self) -> int:
+        return int(self.sizes_.size)
 
     def _transform(self, values: Array) -> Array:
         member = np.eye(self.sizes_.size)[self.labels_] / self.sizes_
@@ -167,7 +172,8 @@ def _most_active(magnitude: Array, fraction: float) -> Array:
             "BrickPartition.fit: units must differ in activity within samples; they are alike in "
             "each of them. Check that columns are units."
         )
-    n_active = max(1, round(fraction * magnitude.shape[1]))
+    # One active unit alone is together with none.
+    n_active = min(max(2, round(fraction * magnitude.shape[1])), magnitude.shape[1])
     cut = np.partition(magnitude, -n_active, axis=1)[:, -n_active, np.newaxis]
     return ((magnitude >= cut) & (magnitude > 0)).astype(np.float32)
 

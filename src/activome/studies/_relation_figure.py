@@ -25,6 +25,7 @@ def draw(
     curve: dict[int, Array],
     found: dict[str, Any],
     overlap: Any,
+    n_shared: int,
 ) -> Figure:
     """Draw the drops, the curves over the number of units, the layers and the overlaps."""
     figure, axes = plt.subplots(2, 2, figsize=(11, 9.2), layout="constrained")
@@ -41,8 +42,8 @@ def draw(
         axes[1, 1],
         overlap.values,
         relations,
-        title="share of the 150 units in common",
-        labels=("of", "also of"),
+        title=f"share of {n_shared} units in common",
+        labels=("units of", "also among those of"),
         top=max(0.1, float(overlap.values[~np.eye(len(relations), dtype=bool)].max())),
     )
     return figure
@@ -73,6 +74,7 @@ def draw_matrix(
         ylabel=labels[0],
         xlabel=labels[1],
     )
+    axis.yaxis.labelpad = 8
     axis.set_xticklabels(names, rotation=40, ha="right", rotation_mode="anchor")
     figure = axis.get_figure()
     if figure is not None:
@@ -119,5 +121,12 @@ def _draw_layers(axis: Axes, relations: Sequence[str], found: dict[str, Any]) ->
         shade = plt.cm.viridis(0.05 + 0.9 * i / max(len(relations) - 1, 1))
         axis.bar(range(n_layers), counts[i], 0.85, bottom=bottom, color=shade, label=relation)
         bottom += counts[i]
-    axis.set(xlabel="block", ylabel="units among the first 150", title="where the units are")
-    axis.legend(frameon=False, fontsize=8, loc="upper left")
+    axis.set(
+        xlabel="block",
+        ylabel="units among the first 150",
+        title="where the units are",
+        ylim=(0, 1.35 * bottom.max()),
+    )
+    axis.legend(
+        frameon=False, fontsize=7.5, loc="upper left", ncols=3, columnspacing=1.0, handlelength=1.2
+    )
