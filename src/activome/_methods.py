@@ -238,4 +238,6 @@ METHODS: tuple[Method, ...] = (
         data={"values": "count"},
     ),
     Method("find_states", "activome.patterns.found_states", "function"),
+    Method("SpatialPatternDetector", "activome.networks.spatial_pattern", "other"),
+    Method("pattern_confusion", "activome.networks.pattern_confusion", "function"),
 )

@@ -35,3 +35,5 @@ from .dendrites import optimal_threshold as optimal_threshold
 from .dendrites import overlap_pmf as overlap_pmf
 from .dendrites import union_false_match_probability as union_false_match_probability
 from .population import PopulationNet as PopulationNet
+from .pattern_confusion import pattern_confusion as pattern_confusion
+from .spatial_pattern import SpatialPatternDetector as SpatialPatternDetector

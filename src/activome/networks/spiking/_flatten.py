@@ -289,7 +289,7 @@ def _write_rule(q: Projection, dt: float, columns: Array, numbers: Array) -> Non
             rule.trigger == "presynaptic",
             rule.zero_lag == "depress",
             rule.zero_lag == "potentiate",
-            rule.weight_rule == "multiplicative",
+            ("additive", "multiplicative", "once").index(rule.weight_rule),
             rule.pairing == "nearest",
         )
         numbers[:6] = (
