@@ -50,8 +50,8 @@ def peak_response(cell: IFCurrExp, dt: float, window: float, *, owner: str) -> f
         at = tau_m * tau_s / (tau_m - tau_s) * np.log(tau_m / tau_s)
     if at + dt > window:
         raise ParameterError(
-            f"{owner}: window must hold the peak of the response, {at:.3g} ms after the volley; got "
-            f"{window:g} ms. Make it longer, or a time constant shorter."
+            f"{owner}: window must hold the peak of the response, {at:.3g} ms after the volley; "
+            f"got {window:g} ms. Make it longer, or a time constant shorter."
         )
     steps = max(1, int(at / dt)), int(at / dt) + 1
     return max(cell.propagators(n * dt)["exc"].item() for n in steps)

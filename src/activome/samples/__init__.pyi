@@ -36,3 +36,6 @@ from .fisbe import FisbeVolume as FisbeVolume
 from .fisbe import fisbe_eval as fisbe_eval
 from .tubes import TubesTruth as TubesTruth
 from .tubes import tubes as tubes
+from .images import IMAGE_SETS as IMAGE_SETS
+from .images import ImageSet as ImageSet
+from .images import images as images
