@@ -240,4 +240,5 @@ METHODS: tuple[Method, ...] = (
     Method("find_states", "activome.patterns.found_states", "function"),
     Method("SpatialPatternDetector", "activome.networks.spatial_pattern", "other"),
     Method("pattern_confusion", "activome.networks.pattern_confusion", "function"),
+    Method("SymmetricSTDPClassifier", "activome.networks.symmetric_stdp", "other"),
 )

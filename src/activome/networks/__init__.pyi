@@ -37,3 +37,4 @@ from .dendrites import union_false_match_probability as union_false_match_probab
 from .population import PopulationNet as PopulationNet
 from .pattern_confusion import pattern_confusion as pattern_confusion
 from .spatial_pattern import SpatialPatternDetector as SpatialPatternDetector
+from .symmetric_stdp import SymmetricSTDPClassifier as SymmetricSTDPClassifier

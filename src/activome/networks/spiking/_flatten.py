@@ -106,6 +106,7 @@ def flatten(network: Network, dt: float, *, before: bool, refractory_rule: str) 
             kinds[k, 3] = 2 if p.adaptation.law == "hyperbolic" else 1
             adaptation[k] = np.exp(-dt / p.adaptation.tau_theta), p.adaptation.theta_plus
             theta[here] = p.adaptation.start
+            par[PARAMETERS.index("v_threshold"), here] -= p.adaptation.reference
     names = [p.name for p in populations]
     return _with_synapses(network, dt, names, start, kinds, adaptation, par, theta)
 
