@@ -20,13 +20,12 @@ Array = np.ndarray[Any, Any]
 
 
 @kernel()
-def draw_trains(chance: Array, n_steps: int, seed: int) -> tuple[Array, Array]:
+def draw_trains(chance: Array, n_steps: int, generator: np.random.Generator) -> tuple[Array, Array]:
     """Draw which units fire in each step, each step for itself with the chance of the unit.
 
     The gaps between spikes are drawn, which is the same in distribution as a coin for every step.
     Returns pointers (n_steps + 1) into the list of units, which ascend in every step.
     """
-    np.random.seed(seed)
     expected = 0.0
     for p in chance:
         expected += p * n_steps
@@ -42,7 +41,7 @@ def draw_trains(chance: Array, n_steps: int, seed: int) -> tuple[Array, Array]:
         t = -1
         while True:
             # 1 - random() is in (0, 1]: the logarithm is finite.
-            gap = np.log(1.0 - np.random.random()) * scale
+            gap = np.log(1.0 - generator.random()) * scale
             if gap >= n_steps:
                 break
             t += 1 + int(gap)
@@ -182,7 +181,8 @@ def show(
                     at = first_class + c
                     if cell_value[at] != 0.0:
                         trace = _now(cell_value[at], t - 1 - cell_step[at], class_rate)
-                        w = class_weight[late[k], c] + rules[1, 0] * trace * np.exp(-class_rate)
+                        trace *= np.exp(-class_rate)
+                        w = class_weight[late[k], c] + rules[1, 0] * trace
                         class_weight[late[k], c] = min(rules[1, 2], max(0.0, w))
             for k in range(n_inh, n_all):
                 c = fired[k] - first_class

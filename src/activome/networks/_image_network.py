@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from activome.activity.events import Events
+from activome.errors import ActivityWarning
 from activome.networks._image_loop import draw_trains, show
 from activome.networks.spiking._flatten import flatten
 from activome.networks.spiking._inputs import clock_ticks
@@ -164,7 +166,10 @@ class Tables:
 def tables(layers: Layers) -> Tables:
     """Read the parameters of the cells as the engine does."""
     cells = [*_cells(layers), Population("class", layers.n_classes, _fast_cell())]
-    flat = flatten(Network(cells), layers.dt, before=True, refractory_rule="hold")
+    with warnings.catch_warnings():
+        # The step of the paper is half of the shortest time constant, of a decay that is exact.
+        warnings.simplefilter("ignore", ActivityWarning)
+        flat = flatten(Network(cells), layers.dt, before=True, refractory_rule="hold")
     before = 1.0 if layers.order == "symmetric" else -1.0
     rules = [
         [before * eta, eta, most, layers.dt / _TAU, _RISE]
@@ -234,15 +239,14 @@ def present(
             scale(weight, scaling * _INPUT_MOST * len(weight))
         if scaling is not None and learns[2]:
             scale(class_weight, scaling * _CLASS_MOST * layers.n_hidden)
-        seeds = generator.integers(2**31, size=2)
         bright = chance * (intensity / _FIRST)
-        arrivals = draw_trains(bright, layers.n_steps, int(seeds[0]))
+        arrivals = draw_trains(bright, layers.n_steps, generator)
         teacher = np.zeros(1, np.int64), np.empty(0, np.int64)
         if label is not None:
             taught = np.zeros(layers.n_classes)
             if label >= 0:
                 taught[label] = _TEACHER_RATE * layers.dt * 1e-3
-            teacher = draw_trains(taught, layers.n_steps, int(seeds[1]))
+            teacher = draw_trains(taught, layers.n_steps, generator)
         hidden = np.zeros(layers.n_hidden, np.int64)
         classes, drive = np.zeros(layers.n_classes, np.int64), np.zeros(layers.n_classes)
         steps, units = np.empty(room, np.int64), np.empty(room, np.int64)
