@@ -60,7 +60,7 @@ def _voltages(axes: Any) -> None:
         xlabel="time after the volley (ms)",
         ylabel="voltage above rest (mV)",
         title="recall, one stored pattern",
-        ylim=(-0.5, 12.5),
+        ylim=(-0.5, 14.5),
     )
     axes.legend(loc="upper right", fontsize=8)
 
