@@ -31,7 +31,13 @@ def events(trains: tuple[Array, Array], n: int) -> Events:
 
 
 def loop(
-    made: Layers, trains: Any, teacher: Any, w: Array, wc: Array, learns: Array, theta: Array
+    made: Layers,
+    trains: tuple[Array, Array],
+    teacher: tuple[Array, Array],
+    w: Array,
+    wc: Array,
+    learns: Array,
+    theta: Array,
 ) -> tuple[Array, Array]:
     table, n = tables(made), 2 * made.n_hidden + 3
     traces = Traces(N_INPUTS, n)
@@ -175,6 +181,7 @@ def test_nothing_is_learned_at_test_and_seeds_repeat() -> None:
         kept, (model.hidden_weights_, model.class_weights_, model._theta), strict=True
     ):
         np.testing.assert_array_equal(one, other)
+    assert spikes["hidden"].trial is not None
     np.testing.assert_array_equal(
         np.bincount(spikes["hidden"].trial, minlength=4), model.transform(X[:4]).sum(axis=1)
     )

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from activome._checks import check_choice, check_finite, check_integer, check_number
 from activome.errors import ActivityError, ParameterError
 
-__all__ = ["check_parameters", "index_of", "read_chance", "read_labels"]
+__all__ = ["check_classes", "check_parameters", "index_of", "read_chance", "read_labels"]
 
 Array = np.ndarray[Any, Any]
 _OWNER = "SymmetricSTDPClassifier"
@@ -94,3 +94,14 @@ def index_of(labels: Array, classes: Array) -> Array:
             f"{labels[is_new][0]!r}. Give all of them as classes then."
         )
     return index
+
+
+def check_classes(model: Any, classes: Array) -> None:
+    """Refuse one class only, and more classes than hidden cells."""
+    if classes.size < 2:
+        raise ActivityError(f"{_OWNER}.fit: needs at least two classes; got {classes.size}.")
+    if model.n_hidden < classes.size:
+        raise ParameterError(
+            f"{_OWNER}: n_hidden must be at least the number of classes, {classes.size}; got "
+            f"{model.n_hidden}."
+        )

@@ -54,7 +54,7 @@ def peak_response(cell: IFCurrExp, dt: float, window: float, *, owner: str) -> f
             f"got {window:g} ms. Make it longer, or a time constant shorter."
         )
     steps = max(1, int(at / dt)), int(at / dt) + 1
-    return max(cell.propagators(n * dt)["exc"].item() for n in steps)
+    return max(float(cell.propagators(n * dt)["exc"].item()) for n in steps)
 
 
 def train(

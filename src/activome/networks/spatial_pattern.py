@@ -11,11 +11,10 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from activome._checks import check_choice, check_finite, check_integer, check_memory, check_number
-from activome._random import RandomState
-from activome.activity.schema import ensure
+from activome._checks import check_choice, check_integer, check_memory, check_number
 from activome.errors import ActivityError, ConvergenceWarning, ParameterError
 from activome.networks._pattern_circuit import SLACK, Circuit, peak_response, recall, train
+from activome.networks._pattern_input import read_patterns
 from activome.networks.spiking.neurons import IFCurrExp
 from activome.networks.spiking.plasticity import PairSTDP
 
@@ -59,8 +58,6 @@ class SpatialPatternDetector(BaseEstimator):
         Whether lines veto an output that was not trained with them.
     window : float, default=20.0
         How long after the volley a spike counts, ms.
-    random_state : int, Generator or None, default=None
-        Not used: nothing is drawn.
 
     Attributes
     ----------
@@ -84,7 +81,7 @@ class SpatialPatternDetector(BaseEstimator):
     ParameterError
         If a parameter is outside its range.
     ActivityError
-        If patterns are not binary, empty, of another number of lines, or contradict each other.
+        If patterns are not binary or are empty, differ in lines, or contradict each other.
 
     Notes
     -----
@@ -123,7 +120,6 @@ class SpatialPatternDetector(BaseEstimator):
         stdp: PairSTDP | None = None,
         inhibition: Literal["plastic", "none"] = "plastic",
         window: float = 20.0,
-        random_state: RandomState = None,
     ) -> None:
         self.n_outputs = n_outputs
         self.homeostasis = homeostasis
@@ -136,7 +132,6 @@ class SpatialPatternDetector(BaseEstimator):
         self.stdp = stdp
         self.inhibition = inhibition
         self.window = window
-        self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None, *, connected: ArrayLike | None = None) -> Self:
         """Train the outputs, each with its patterns.
@@ -166,7 +161,7 @@ class SpatialPatternDetector(BaseEstimator):
         """
         owner = "SpatialPatternDetector.fit"
         circuit = self._circuit()
-        patterns = _read(X, owner)
+        patterns = read_patterns(X, owner)
         counts = patterns.sum(axis=1)
         if not len(patterns) or not counts.all():
             found = f"row {int(np.argmin(counts))} has none" if len(patterns) else "got no pattern"
@@ -187,7 +182,8 @@ class SpatialPatternDetector(BaseEstimator):
         self.n_iter_ = len(self.history_) // rounds
         self.drive_threshold_ = circuit.drive_threshold
         self.n_features_in_ = patterns.shape[1]
-        self.patterns_, self.output_, self._has_labels = patterns, output, y is not None
+        self.patterns_, self.output_ = patterns, output
+        self._trained, self._has_labels = circuit, y is not None
         if change >= 1e-4:
             warnings.warn(
                 f"{owner}: after {self.n_iter_} rounds a drive is still {change:.2g} of its aim "
@@ -217,7 +213,7 @@ class SpatialPatternDetector(BaseEstimator):
             If inputs are not binary, or have another number of lines than in ``fit``.
         """
         rows = self._read_rows(X, "latency")
-        return recall(self._circuit(), rows, self.w_exc_, self.w_inh_)[0]
+        return recall(self._trained, rows, self.w_exc_, self.w_inh_)[0]
 
     def predict(self, X: Any) -> Array:
         """Return what is detected.
@@ -291,20 +287,21 @@ class SpatialPatternDetector(BaseEstimator):
             If the voltages would take more than 2 GiB.
         """
         rows = self._read_rows(X, "activity")
-        n_steps = round(self.window / self.dt) + 1
+        circuit = self._trained
+        n_steps = round(circuit.window / circuit.dt) + 1
         check_memory(
-            8.0 * len(rows) * n_steps * int(self.n_outputs),
+            8.0 * len(rows) * n_steps * self.w_exc_.shape[1],
             owner="SpatialPatternDetector.activity",
             what=f"voltages of {len(rows)} inputs",
             cure="Give fewer inputs at a time.",
         )
-        first, volts = recall(self._circuit(), rows, self.w_exc_, self.w_inh_, trace=True)
+        first, volts = recall(circuit, rows, self.w_exc_, self.w_inh_, trace=True)
         return xr.Dataset(
             {
                 "v": (("trial", "time", "unit"), volts, {"units": "mV"}),
                 "latency": (("trial", "unit"), first, {"units": "ms"}),
             },
-            coords={"time": np.arange(n_steps) * self.dt * 1e-3},
+            coords={"time": np.arange(n_steps) * circuit.dt * 1e-3},
         )
 
     def _circuit(self) -> Circuit:
@@ -354,7 +351,7 @@ class SpatialPatternDetector(BaseEstimator):
     def _read_rows(self, X: Any, method: str) -> Array:
         check_is_fitted(self)
         owner = f"SpatialPatternDetector.{method}"
-        rows = _read(X, owner)
+        rows = read_patterns(X, owner)
         if rows.shape[1] != self.n_features_in_:
             raise ActivityError(
                 f"{owner}: inputs must have the {self.n_features_in_} lines of fit; got "
@@ -400,26 +397,3 @@ class SpatialPatternDetector(BaseEstimator):
                 f"n_lines) = {shape}; got shape {joined.shape}."
             )
         return joined.astype(bool)
-
-
-def _read(X: Any, owner: str) -> Array:
-    if isinstance(X, xr.DataArray):
-        activity = ensure(X, owner=owner)
-        if activity.dims != ("trial", "unit"):
-            raise ActivityError(
-                f"{owner}: patterns must have trials and units; got dims {activity.dims}."
-            )
-        X = activity.values
-    values = np.asarray(X)
-    if values.ndim != 2 or values.dtype.kind not in "biuf" or not values.shape[1]:
-        raise ActivityError(
-            f"{owner}: patterns must be zeros and ones of shape (n_patterns, n_lines); got "
-            f"{values.dtype} of shape {values.shape}."
-        )
-    check_finite(values, owner=owner, axes=("row", "line"), what="patterns", cure="Drop the row.")
-    if not np.isin(values, (0, 1)).all():
-        raise ActivityError(
-            f"{owner}: patterns must be zeros and ones; they hold {values.min():g} to "
-            f"{values.max():g}. Set a threshold first."
-        )
-    return values.astype(bool)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -13,15 +12,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from activome._random import RandomState, make_generator
 from activome.activity.events import Events
-from activome.errors import ActivityError, ParameterError
-from activome.networks._image_inputs import check_parameters, index_of, read_chance, read_labels
-from activome.networks._image_network import Layers, Shown, Traces, present, spikes_of, tables
+from activome.networks._image_inputs import (
+    check_classes,
+    check_parameters,
+    index_of,
+    read_chance,
+    read_labels,
+)
+from activome.networks._image_network import Shown, Traces, spikes_of
+from activome.networks._image_runs import layers_of, respond, teach
 
 __all__ = ["SymmetricSTDPClassifier"]
 
 Array = np.ndarray[Any, Any]
 _HIDDEN, _CLASS, _BOTH = np.array([1, 1, 0]), np.array([0, 0, 1]), np.array([1, 1, 1])
-_NOTHING = np.zeros(3, np.int64)
 
 
 class SymmetricSTDPClassifier(ClassifierMixin, BaseEstimator):
@@ -344,18 +348,10 @@ class SymmetricSTDPClassifier(ClassifierMixin, BaseEstimator):
             If images do not hold what they must.
         """
         shown = self._show(X, "record", None, record=True)
-        return spikes_of(self._layers(), shown, self.n_features_in_)
+        return spikes_of(layers_of(self), shown, self.n_features_in_)
 
     def _begin(self, n_inputs: int, classes: Array) -> None:
-        if classes.size < 2:
-            raise ActivityError(
-                f"SymmetricSTDPClassifier.fit: needs at least two classes; got {classes.size}."
-            )
-        if self.n_hidden < classes.size:
-            raise ParameterError(
-                f"SymmetricSTDPClassifier: n_hidden must be at least the number of classes, "
-                f"{classes.size}; got {self.n_hidden}."
-            )
+        check_classes(self, classes)
         self._generator = make_generator(self.random_state)
         self.n_features_in_, self.classes_ = n_inputs, classes
         self.hidden_weights_ = self._generator.uniform(0.0, 0.3, (n_inputs, self.n_hidden))
@@ -370,26 +366,11 @@ class SymmetricSTDPClassifier(ClassifierMixin, BaseEstimator):
     def _pass(
         self, chance: Array, index: Array, learns: Array, *, fresh: bool, counts: bool
     ) -> None:
-        layers = self._layers()
-        table = tables(layers)
         if fresh:
             self._response[:], self._n_seen[:] = 0.0, 0
-        for row, label in zip(chance, index, strict=True):
-            shown = present(
-                layers,
-                table,
-                row,
-                int(label) if learns[2] else -1,
-                learns,
-                self.hidden_weights_,
-                self.class_weights_,
-                self._theta,
-                self._traces,
-                self.scaling,
-                self._generator,
-            )
+        for label, hidden in teach(self, chance, index, learns):
             if counts:
-                self._response[label] += shown.hidden
+                self._response[label] += hidden
                 self._n_seen[label] += 1
         self.theta_ = self._theta[: self.n_hidden].copy()
         rate = self._response / np.maximum(self._n_seen, 1)[:, None]
@@ -401,43 +382,4 @@ class SymmetricSTDPClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "hidden_weights_")
         check_parameters(self)
         chance = read_chance(self, X, method)
-        layers = self._layers()
-        table = tables(layers)
-        seeds = np.random.default_rng(self._test_seed).integers(2**31, size=len(chance))
-
-        def one(k: int) -> Shown:
-            traces = Traces(self.n_features_in_, self._theta.size)
-            return present(
-                layers,
-                table,
-                chance[k],
-                label,
-                _NOTHING,
-                self.hidden_weights_,
-                self.class_weights_,
-                self._theta,
-                traces,
-                None,
-                np.random.default_rng(seeds[k]),
-                record=record,
-            )
-
-        if self.n_jobs > 1:
-            with ThreadPoolExecutor(self.n_jobs) as pool:
-                return list(pool.map(one, range(len(chance))))
-        return [one(k) for k in range(len(chance))]
-
-    def _layers(self) -> Layers:
-        return Layers(
-            self.n_hidden,
-            self.classes_.size,
-            self.dt,
-            self.duration,
-            self.rest,
-            self.v_threshold,
-            self.theta_plus,
-            self.tau_theta,
-            self.eta_hidden,
-            self.eta_class,
-            self.rule,
-        )
+        return respond(self, chance, label, record=record)

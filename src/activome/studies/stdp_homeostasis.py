@@ -55,7 +55,8 @@ def run(study: Study) -> None:
 def _patterns(random_state: int, n: int | None) -> Array:
     if n is None:
         rows = every_input(_LINES)
-        return rows[rows.sum(axis=1) >= 2]
+        chosen: Array = rows[rows.sum(axis=1) >= 2]
+        return chosen
     generator = make_generator(random_state)
     sizes = generator.integers(2, 10, size=n)
     return np.array([patterns_of_weight(generator, 1, _LINES, int(k))[0] for k in sizes])
