@@ -114,11 +114,10 @@ class SymmetricSTDPClassifier(ClassifierMixin, BaseEstimator):
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> shapes = np.repeat(np.eye(2), 20, axis=1)
     >>> y = rng.integers(2, size=60)
-    >>> X = shapes[y] * rng.uniform(0.7, 1.0, (60, 40))
-    >>> model = SymmetricSTDPClassifier(4, max_rate=300.0, random_state=0).fit(X, y)
-    >>> bool(model.score(X, y) > 0.9)
+    >>> X = np.repeat(np.eye(2), 20, axis=1)[y] * rng.uniform(0.5, 1.0, (60, 40))
+    >>> model = SymmetricSTDPClassifier(16, max_rate=200.0, duration=150.0, random_state=0)
+    >>> bool(model.fit(X, y).score(X, y) > 0.9)
     True
     """
 

@@ -125,6 +125,20 @@ def test_every_option_equals_brute_force(seed: int) -> None:
         assert found == pytest.approx(brute_force(rule, pre, post, 0.5, d), abs=1e-12), rule
 
 
+def test_a_reference_shifts_the_threshold_alone() -> None:
+    numbers: Any = {"theta_plus": 0.4, "tau_theta": 300.0, "start": 6.0}
+    found = []
+    for threshold, reference in ((4.0, 0.0), (10.0, 6.0)):
+        cell = LIF(tau=10.0, v_threshold=threshold, i_offset=14.0)
+        rule = ThresholdAdaptation(**numbers, reference=reference)
+        net = Network([Population("cell", 1, cell, rule)])
+        result = simulate(net, duration=200.0, dt=0.5, record={"cell": ["spikes", "theta"]})
+        found.append((result.spikes["cell"].t, result.states["cell"]["theta"].values))
+    assert found[0][0].size > 5
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_silent_synapse_is_switched_on_once_and_a_negative_rise_switches_off() -> None:
     once = PairSTDP(tau_plus=20.0, a_plus=0.5, a_minus=0.0, weight_rule="once", delay="axonal")
     for post in ([53], [53, 90, 120]):
