@@ -34,6 +34,8 @@ __all__ = [
 
 Array = np.ndarray[Any, Any]
 _INPUT_MOST, _CLASS_MOST = 1.0, 8.0
+# Mean class weight that scaling holds, as a share of the largest.
+_CLASS_SHARE = 0.1
 _THETA, _TAU, _RISE = 20.0, 20.0, 0.1
 _TO_PARTNER, _FROM_PARTNER = 10.4, 17.0
 _TEACHER_RATE = 200.0
@@ -238,7 +240,7 @@ def present(
         if scaling is not None and learns[0]:
             scale(weight, scaling * _INPUT_MOST * len(weight))
         if scaling is not None and learns[2]:
-            scale(class_weight, scaling * _CLASS_MOST * layers.n_hidden)
+            scale(class_weight, _CLASS_SHARE * _CLASS_MOST * layers.n_hidden)
         bright = chance * (intensity / _FIRST)
         arrivals = draw_trains(bright, layers.n_steps, generator)
         teacher = np.zeros(1, np.int64), np.empty(0, np.int64)

@@ -60,8 +60,9 @@ class SymmetricSTDPClassifier(ClassifierMixin, BaseEstimator):
     v_threshold : float, default=-52.0
         Threshold of a hidden cell at the beginning, mV.
     scaling : float or None, default=0.1
-        Mean weight onto each cell, as a share of the largest (1 for inputs, 8 for class cells),
-        held before every image; None leaves scaling out.
+        Mean weight onto each hidden cell, held before every image, as is a tenth of the largest
+        onto each class cell; None leaves scaling out. Weights of inputs are at most 1, of class
+        cells 8.
     rule : {"symmetric", "asymmetric"}, default="symmetric"
         Asymmetric: a spike that arrives after one of the cell behind lowers the weight.
     max_input : float, default=1.0
