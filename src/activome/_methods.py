@@ -323,4 +323,7 @@ METHODS: tuple[Method, ...] = (
     Method("LinearRouter", "activome.networks.routing", "other"),
     Method("fit_group_router", "activome.networks.routing", "function"),
     Method("routed", "activome.networks.routing", "function"),
+    Method("SpatialPatternDetector", "activome.networks.spatial_pattern", "other"),
+    Method("pattern_confusion", "activome.networks.pattern_confusion", "function"),
+    Method("SymmetricSTDPClassifier", "activome.networks.symmetric_stdp", "other"),
 )

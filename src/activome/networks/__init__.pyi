@@ -48,3 +48,6 @@ from .routing import GroupRouter as GroupRouter
 from .routing import LinearRouter as LinearRouter
 from .routing import fit_group_router as fit_group_router
 from .routing import routed as routed
+from .pattern_confusion import pattern_confusion as pattern_confusion
+from .spatial_pattern import SpatialPatternDetector as SpatialPatternDetector
+from .symmetric_stdp import SymmetricSTDPClassifier as SymmetricSTDPClassifier

@@ -40,3 +40,6 @@ from .corpora import function_corpora as function_corpora
 from .facts import read_relations as read_relations
 from .facts import relation_facts as relation_facts
 from .facts import split_by_subject as split_by_subject
+from .images import IMAGE_SETS as IMAGE_SETS
+from .images import ImageSet as ImageSet
+from .images import images as images

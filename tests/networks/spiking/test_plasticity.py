@@ -65,6 +65,8 @@ def brute_force(rule: PairSTDP, pre: Array, post: Array, w: float, delay: int) -
         return float(np.exp(-(t - (seen[-1:] if nearest else seen)) / tau).sum())
 
     def rise(w: float, t: int) -> float:
+        if rule.weight_rule == "once" and w > rule.w_min:
+            return w
         x = total(before, t, rule.tau_plus, rule.zero_lag == "potentiate")
         span = rule.w_max - w if rule.weight_rule == "multiplicative" else 1.0
         return min(rule.w_max, w + rule.a_plus * x * span)
@@ -94,7 +96,7 @@ def brute_force(rule: PairSTDP, pre: Array, post: Array, w: float, delay: int) -
 
 OPTIONS = list(
     product(
-        ["additive", "multiplicative"],
+        ["additive", "multiplicative", "once"],
         ["all", "nearest"],
         ["dendritic", "axonal"],
         ["depress", "none", "potentiate"],
@@ -121,6 +123,29 @@ def test_every_option_equals_brute_force(seed: int) -> None:
         d = int(generator.integers(1, 8))
         found = final_weight(rule, pre, post, delay=float(d))
         assert found == pytest.approx(brute_force(rule, pre, post, 0.5, d), abs=1e-12), rule
+
+
+def test_a_reference_shifts_the_threshold_alone() -> None:
+    numbers: Any = {"theta_plus": 0.4, "tau_theta": 300.0, "start": 6.0}
+    found = []
+    for threshold, reference in ((4.0, 0.0), (10.0, 6.0)):
+        cell = LIF(tau=10.0, v_threshold=threshold, i_offset=14.0)
+        rule = ThresholdAdaptation(**numbers, reference=reference)
+        net = Network([Population("cell", 1, cell, rule)])
+        result = simulate(net, duration=200.0, dt=0.5, record={"cell": ["spikes", "theta"]})
+        found.append((result.spikes["cell"].t, result.states["cell"]["theta"].values))
+    assert found[0][0].size > 5
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_silent_synapse_is_switched_on_once_and_a_negative_rise_switches_off() -> None:
+    once = PairSTDP(tau_plus=20.0, a_plus=0.5, a_minus=0.0, weight_rule="once", delay="axonal")
+    for post in ([53], [53, 90, 120]):
+        assert final_weight(once, [50, 88, 118], post, w=0.0) == pytest.approx(0.5 * np.exp(-0.1))
+    off = PairSTDP(tau_plus=20.0, a_plus=-0.5, a_minus=0.0, delay="axonal")
+    assert final_weight(off, [50], [53], w=1.0) == pytest.approx(1 - 0.5 * np.exp(-0.1))
+    assert final_weight(off, [50, 90], [53, 93], w=0.7) == 0.0
 
 
 @pytest.mark.parametrize("lag", [7, -7])

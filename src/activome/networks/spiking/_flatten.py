@@ -106,6 +106,7 @@ def flatten(network: Network, dt: float, *, before: bool, refractory_rule: str) 
             kinds[k, 3] = 2 if p.adaptation.law == "hyperbolic" else 1
             adaptation[k] = np.exp(-dt / p.adaptation.tau_theta), p.adaptation.theta_plus
             theta[here] = p.adaptation.start
+            par[PARAMETERS.index("v_threshold"), here] -= p.adaptation.reference
     names = [p.name for p in populations]
     return _with_synapses(network, dt, names, start, kinds, adaptation, par, theta)
 
@@ -289,7 +290,7 @@ def _write_rule(q: Projection, dt: float, columns: Array, numbers: Array) -> Non
             rule.trigger == "presynaptic",
             rule.zero_lag == "depress",
             rule.zero_lag == "potentiate",
-            rule.weight_rule == "multiplicative",
+            ("additive", "multiplicative", "once").index(rule.weight_rule),
             rule.pairing == "nearest",
         )
         numbers[:6] = (

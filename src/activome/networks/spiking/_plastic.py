@@ -4,12 +4,12 @@ A trace is kept as a short list of its values just after the last spikes of a ce
 synapse can read it as it was a delay ago. Columns of ``projection`` (int64) are: 0 where its row
 pointers begin, 1 first cell before, 2 first cell behind, 3 number of cells behind, 4 kind (0
 static, 1 plastic), 5 where the delay lies (0 dendritic, 1 axonal), 6 trigger (0 immediate, 1
-presynaptic), 7 whether the cell before sees equal times, 8 whether the one behind does, 9
-multiplicative, 10 nearest, 11 where back pointers begin, 12 where traces before begin, 13 where
-traces behind begin, 14 and 15 smallest and largest delay, 16 whether drive is held, 17 number of
-cells before, 18 the offset of its targets. Columns of ``rule`` (float64) are: 0 dt / tau_plus, 1
-dt / tau_minus, 2 a_plus, 3 a_minus, 4 w_min, 5 w_max, 6 drive wanted, 7 eta, 8 window in steps, 9
-rise of a trace.
+presynaptic), 7 whether the cell before sees equal times, 8 whether the one behind does, 9 how
+changes depend on the weight (0 not, 1 multiplicative, 2 once), 10 nearest, 11 where back pointers
+begin, 12 where traces before begin, 13 where traces behind begin, 14 and 15 smallest and largest
+delay, 16 whether drive is held, 17 number of cells before, 18 the offset of its targets. Columns of
+``rule`` (float64) are: 0 dt / tau_plus, 1 dt / tau_minus, 2 a_plus, 3 a_minus, 4 w_min, 5 w_max, 6
+drive wanted, 7 eta, 8 window in steps, 9 rise of a trace.
 """
 
 from __future__ import annotations
@@ -236,6 +236,8 @@ def seen_from_behind(
                 if late == 1:
                     trace *= np.exp(-rule[q, 0])
                 w = pending[s] if is_late else weight[s]
+                if projection[q, 9] == 2 and w > rule[q, 4]:
+                    continue
                 span = rule[q, 5] - w if projection[q, 9] == 1 else 1.0
                 w = min(rule[q, 5], max(rule[q, 4], w + rule[q, 2] * trace * span))
                 if is_late:

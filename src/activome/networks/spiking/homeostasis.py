@@ -20,8 +20,9 @@ Array = np.ndarray[Any, Any]
 class ThresholdAdaptation:
     """Raise the threshold of a cell with each of its spikes, and let it sink back.
 
-    An amount theta is added to the threshold. At a spike it rises, by ``theta_plus`` or by
-    ``theta_plus * 10 / |theta - 10|``; in every other step it decays with ``tau_theta``.
+    The threshold is that of the cell plus ``theta - reference``. At a spike theta rises, by
+    ``theta_plus`` or by ``theta_plus * 10 / |theta - 10|``; in every other step it decays to 0 with
+    ``tau_theta``.
 
     Parameters
     ----------
@@ -33,6 +34,8 @@ class ThresholdAdaptation:
         Hyperbolic slows down as theta grows.
     start : float, default=0.0
         Theta at the beginning, mV; not 10 with the hyperbolic law.
+    reference : float, default=0.0
+        Theta at which the threshold is that of the cell, mV.
 
     Raises
     ------
@@ -49,12 +52,14 @@ class ThresholdAdaptation:
     tau_theta: float = 6e6
     law: Literal["constant", "hyperbolic"] = "constant"
     start: float = 0.0
+    reference: float = 0.0
 
     def __post_init__(self) -> None:
         owner = "ThresholdAdaptation"
         check_number(self.theta_plus, name="theta_plus", owner=owner)
         check_number(self.tau_theta, name="tau_theta", owner=owner, low=0.0)
         check_number(self.start, name="start", owner=owner)
+        check_number(self.reference, name="reference", owner=owner)
         check_choice(self.law, ("constant", "hyperbolic"), name="law", owner=owner)
         if self.law == "hyperbolic" and self.start == 10.0:
             raise ParameterError(f"{owner}: start must not be 10, where the rise is unbounded.")

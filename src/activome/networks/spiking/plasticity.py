@@ -23,12 +23,16 @@ class PairSTDP:
     ----------
     tau_plus, tau_minus : float in (0, inf), default=20.0
         Time constants of the traces before and behind the synapse, ms.
-    a_plus, a_minus : float in [0, inf), default=0.01, 0.012
+    a_plus, a_minus : float, default=0.01, 0.012
         Change of a pair at no distance, in units of the weight; absolute, not shares of ``w_max``.
+        A negative ``a_plus`` lowers the weight of a cell that fired before, as inhibitory synapses
+        do that make way for a trained input; a negative ``a_minus`` raises it.
     w_min, w_max : float, default=0.0, 1.0
         Limits that no change passes.
-    weight_rule : {"additive", "multiplicative"}, default="additive"
-        Multiplicative scales the rise by ``w_max - w`` and the fall by ``w - w_min``.
+    weight_rule : {"additive", "multiplicative", "once"}, default="additive"
+        Multiplicative scales the rise by ``w_max - w`` and the fall by ``w - w_min``; once lets
+        spikes from behind change a weight only while it is not above ``w_min``, so that a silent
+        synapse is switched on a single time.
     pairing : {"all", "nearest"}, default="all"
         Traces add up, or start anew at 1 with every spike.
     delay : {"dendritic", "axonal"}, default="dendritic"
@@ -68,7 +72,7 @@ class PairSTDP:
     a_minus: float = 0.012
     w_min: float = 0.0
     w_max: float = 1.0
-    weight_rule: Literal["additive", "multiplicative"] = "additive"
+    weight_rule: Literal["additive", "multiplicative", "once"] = "additive"
     pairing: Literal["all", "nearest"] = "all"
     delay: Literal["dendritic", "axonal"] = "dendritic"
     zero_lag: Literal["depress", "none", "potentiate"] = "depress"
@@ -78,9 +82,7 @@ class PairSTDP:
         owner = "PairSTDP"
         for name in ("tau_plus", "tau_minus"):
             check_number(getattr(self, name), name=name, owner=owner, low=0.0)
-        for name in ("a_plus", "a_minus"):
-            check_number(getattr(self, name), name=name, owner=owner, low=0.0, include_low=True)
-        for name in ("w_min", "w_max"):
+        for name in ("a_plus", "a_minus", "w_min", "w_max"):
             check_number(getattr(self, name), name=name, owner=owner)
         if self.w_min >= self.w_max:
             raise ParameterError(
@@ -149,7 +151,7 @@ class SymmetricSTDP:
 PlasticityRule: TypeAlias = PairSTDP | SymmetricSTDP
 
 _WORDS = {
-    "weight_rule": ("additive", "multiplicative"),
+    "weight_rule": ("additive", "multiplicative", "once"),
     "pairing": ("all", "nearest"),
     "delay": ("dendritic", "axonal"),
     "zero_lag": ("depress", "none", "potentiate"),

@@ -1,0 +1,82 @@
+"""Passes of the symmetric STDP classifier over images, in training and at test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from activome.networks._image_network import Layers, Shown, Traces, present, tables
+
+__all__ = ["layers_of", "respond", "teach"]
+
+Array = np.ndarray[Any, Any]
+
+
+def layers_of(model: Any) -> Layers:
+    """Return sizes and constants of a classifier."""
+    return Layers(
+        model.n_hidden,
+        model.classes_.size,
+        model.dt,
+        model.duration,
+        model.rest,
+        model.v_threshold,
+        model.theta_plus,
+        model.tau_theta,
+        model.eta_hidden,
+        model.eta_class,
+        model.rule,
+    )
+
+
+def teach(model: Any, chance: Array, index: Array, learns: Array) -> Iterator[tuple[int, Array]]:
+    """Show images with their labels; weights change, and each label comes with hidden counts."""
+    layers = layers_of(model)
+    table = tables(layers)
+    for row, label in zip(chance, index, strict=True):
+        shown = present(
+            layers,
+            table,
+            row,
+            int(label) if learns[2] else -1,
+            learns,
+            model.hidden_weights_,
+            model.class_weights_,
+            model._theta,
+            model._traces,
+            model.scaling,
+            model._generator,
+        )
+        yield int(label), shown.hidden
+
+
+def respond(model: Any, chance: Array, label: int | None, *, record: bool) -> list[Shown]:
+    """Show images without learning, each with a seed of its own and from silent traces."""
+    layers = layers_of(model)
+    table = tables(layers)
+    seeds = np.random.default_rng(model._test_seed).integers(2**31, size=len(chance))
+    nothing = np.zeros(3, np.int64)
+
+    def one(k: int) -> Shown:
+        return present(
+            layers,
+            table,
+            chance[k],
+            label,
+            nothing,
+            model.hidden_weights_,
+            model.class_weights_,
+            model._theta,
+            Traces(model.n_features_in_, model._theta.size),
+            None,
+            np.random.default_rng(seeds[k]),
+            record=record,
+        )
+
+    if model.n_jobs > 1:
+        with ThreadPoolExecutor(model.n_jobs) as pool:
+            return list(pool.map(one, range(len(chance))))
+    return [one(k) for k in range(len(chance))]
