@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed")
 
 import torch
-from tests.testing.tiny_networks import tiny_llama
+from tiny_networks import tiny_llama
 
 from activome.errors import ParameterError
 from activome.interventions import Taps, record

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed")
 
 import torch
-from tests.testing.tiny_networks import tiny_gpt2, tiny_llama, tokens
+from tiny_networks import tiny_gpt2, tiny_llama, tokens
 from torch import nn
 
 from activome.errors import ParameterError
