@@ -20,7 +20,7 @@ _WORDS = [f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in "bdfgkl
 def make_codes(n: float) -> Any:
     """Draw codes of 4608 components, about 60 of them active in each row."""
     rng = np.random.default_rng(0)
-    rows = sparse.random_array(
+    rows: Any = sparse.random_array(
         (int(n), _WIDTH), density=_ACTIVE / _WIDTH, rng=rng, format="csr", dtype=np.float64
     )
     return rows, np.asarray(rows[:8].mean(axis=0)).ravel()
@@ -39,7 +39,8 @@ def dense(problem: Any) -> Any:
 
 def braycurtis(problem: Any) -> Any:
     """Turn scipy's dissimilarity into the index."""
-    found = cdist(*problem, "braycurtis").ravel()
+    rows, prototype = problem
+    found = cdist(rows, prototype, "braycurtis").ravel()
     return (1.0 - found) / (1.0 + found)
 
 
