@@ -268,4 +268,10 @@ METHODS: tuple[Method, ...] = (
     Method("massive_ratio", "activome.geometry.massive", "function"),
     Method("next_token_loss", "activome.interventions.training_trace", "function"),
     Method("training_trace", "activome.interventions.training_trace", "function"),
+    Method("FEAST", "activome.patterns.feast", "other"),
+    Method("FeatureHistogram", "activome.patterns.feature_histogram", "other"),
+    Method("event_contexts", "activome.patterns.time_surface", "function"),
+    Method("time_surface", "activome.patterns.time_surface", "function"),
+    Method("moving_frames", "activome.encoding.moving_frames", "function"),
+    Method("saccade_path", "activome.encoding.moving_frames", "function"),
 )

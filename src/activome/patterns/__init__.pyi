@@ -30,3 +30,7 @@ from .colour_clustering import ColourClustering as ColourClustering
 from .dynamic_connectome import DynamicConnectome as DynamicConnectome
 from .trial_parts import TrialParts as TrialParts
 from .trial_parts import trial_parts as trial_parts
+from .feast import FEAST as FEAST
+from .feature_histogram import FeatureHistogram as FeatureHistogram
+from .time_surface import event_contexts as event_contexts
+from .time_surface import time_surface as time_surface
