@@ -51,8 +51,10 @@ def loop(events: Events) -> tuple[Any, Any]:
     last = np.full((2, _SIDE + 2 * _RADIUS, _SIDE + 2 * _RADIUS), -np.inf)
     labels = np.empty(len(events), np.int32)
     side, time = 2 * _RADIUS + 1, events.time
-    assert events.x is not None and events.y is not None and events.p is not None  # noqa: PT018, S101
-    for e, (now, x, y, p) in enumerate(zip(time, events.x, events.y, events.p, strict=True)):
+    records = events.to_structured()
+    for e, (now, x, y, p) in enumerate(
+        zip(time, records["x"], records["y"], records["p"], strict=True)
+    ):
         last[p, y + _RADIUS, x + _RADIUS] = now
         context = np.exp((last[p, y : y + side, x : x + side] - now) / _TAU).ravel()
         context /= np.sqrt(context @ context)

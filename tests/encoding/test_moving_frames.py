@@ -22,15 +22,15 @@ def test_equals_scipy_inside_and_outside() -> None:
 
 
 def test_a_path_closes() -> None:
-    path = saccade_path([[0, 0], [3.5, 1.75], [0, 3.5]], 50)
+    path = saccade_path(np.array([[0, 0], [3.5, 1.75], [0, 3.5]]), 50)
     assert path.shape == (150, 2)
-    np.testing.assert_allclose(path[[49, 99, 149]], [[3.5, 1.75], [0, 3.5], [0, 0]])
+    np.testing.assert_allclose(path[[49, 99, 149]].ravel(), [3.5, 1.75, 0, 3.5, 0, 0])
     assert len(saccade_path([[0, 0], [1, 0]], 4, close=False)) == 4
 
 
 def test_refusals() -> None:
     with pytest.raises(ActivityError, match="frame 1 does not"):
-        moving_frames(np.zeros((4, 4)), [[0, 0], [0.5, 0]], (4, 4))
+        moving_frames(np.zeros((4, 4)), np.array([[0, 0], [0.5, 0]]), (4, 4))
     with pytest.raises(ActivityError, match="image must be"):
         moving_frames(np.zeros(4), [[0, 0]], (1, 1))
     with pytest.raises(ActivityError, match="path must have shape"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def saccade_path(corners: ArrayLike, n_frames: int, *, close: bool = True) -> Ar
     check_finite(places, owner=owner, axes=("corner", "axis"), what="corners")
     ends = np.concatenate([places, places[:1]]) if close else places
     share = np.arange(1, n + 1)[:, None] / n
-    lines = [a + share * (b - a) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    lines = [a + share * (b - a) for a, b in pairwise(ends)]
     return np.concatenate(lines)
 
 

@@ -52,6 +52,7 @@ class FeastLearning(BaseEstimator):
     reset_between: bool
     block: int
     random_state: RandomState
+    last_seen_: tuple[Array, Array] | None
 
     def _read(self, given: Any, owner: str) -> PixelEvents:
         for name in ("n_features", "n_passes", "block"):
@@ -112,7 +113,7 @@ class FeastLearning(BaseEstimator):
             make_generator(self.random_state),
         )
         self.weights_ = np.ascontiguousarray(weights.T)
-        self.last_seen_: tuple[Array, Array] | None = None
+        self.last_seen_ = None
         self.won_ = np.zeros(self.n_features, np.int64)
         self.n_missed_ = 0
         self.n_seen_ = 0

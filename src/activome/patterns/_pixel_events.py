@@ -111,9 +111,6 @@ def empty_surface(read: PixelEvents, radius: int) -> tuple[Array, Array]:
 def inside(read: PixelEvents, radius: int) -> Array:
     """Tell which events have their whole patch on the sensor."""
     row, column = read.columns[1], read.columns[2]
-    return (
-        (row >= radius)
-        & (row < read.shape[0] - radius)
-        & (column >= radius)
-        & (column < read.shape[1] - radius)
-    )
+    fits: Array = (row >= radius) & (row < read.shape[0] - radius)
+    fits &= (column >= radius) & (column < read.shape[1] - radius)
+    return fits

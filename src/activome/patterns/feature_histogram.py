@@ -155,13 +155,14 @@ class FeatureHistogram(TransformerMixin, BaseEstimator):
         width = self.n_bins_ * n * n
         flat = trial * width + (label * n + cell_y) * n + cell_x
         counts = np.bincount(flat[label >= 0], minlength=read.events.n_trials * width)
-        values = counts.reshape(-1, width).astype(np.float64)
+        values: Array = counts.reshape(-1, width).astype(np.float64)
         if self.scaling == "sqrt":
             values = np.sqrt(values)
         if self.norm == "none":
             return values
         size = np.linalg.norm(values, ord=2 if self.norm == "l2" else 1, axis=1, keepdims=True)
-        return values / np.where(size > 0, size, 1.0)
+        values /= np.where(size > 0, size, 1.0)
+        return values
 
     def _label(self, read: PixelEvents, owner: str) -> Array:
         if self.by == "polarity":
