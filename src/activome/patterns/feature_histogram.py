@@ -166,7 +166,8 @@ class FeatureHistogram(TransformerMixin, BaseEstimator):
 
     def _label(self, read: PixelEvents, owner: str) -> Array:
         if self.by == "polarity":
-            return read.columns[3]
+            polarity: Array = read.columns[3]
+            return polarity
         if read.events.feature is None:
             raise ActivityError(
                 f"{owner}: events must have the column feature; give them that of "

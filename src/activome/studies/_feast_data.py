@@ -45,7 +45,8 @@ def _images() -> tuple[Array, Array]:
 
 def _path() -> Array:
     corners = np.array([[0.0, 0.0], [3.5, 1.75], [0.0, 3.5]]) + _SHIFT
-    return np.concatenate([corners[:1], saccade_path(corners, _FRAMES)])
+    # The last step would bring every pixel back to its first value at one moment.
+    return np.concatenate([corners[:1], saccade_path(corners, _FRAMES)[:-1]])
 
 
 def _see(image: Array, path: Array, noise_rate: float, generator: np.random.Generator) -> Events:

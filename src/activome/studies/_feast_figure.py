@@ -48,23 +48,23 @@ def _features(axes: Axes, found: dict[str, Any]) -> None:
     side = int(np.sqrt(weights.shape[1]))
     across = 8
     rows = -(-len(weights) // across)
-    step_x, step_y = side + 2, side + 5
+    step_x, step_y = side + 3, side + 5
     canvas = np.full((rows * step_y, across * step_x), np.nan)
     for k, feature in enumerate(weights):
         top, left = (k // across) * step_y + 4, (k % across) * step_x + 1
-        canvas[top : top + side, left : left + side] = feature.reshape(side, side)
-        text = f"{found['thresholds'][k]:.2f} | {100 * found['shares'][k]:.1f} %"
+        canvas[top : top + side, left : left + side] = np.sqrt(feature.reshape(side, side))
+        text = f"{found['thresholds'][k]:.2f} | {100 * found['shares'][k]:.1f}"
         axes.text(left + side / 2 - 0.5, top - 0.8, text, ha="center", va="bottom", fontsize=6.5)
     axes.imshow(canvas, cmap="Greys")
     axes.set_axis_off()
-    axes.set_title("features: threshold | share of the events won")
+    axes.set_title("root of the features; threshold | share won (%)")
 
 
 def _course(axes: Axes, found: dict[str, Any]) -> None:
     events, history = found["events"] / 1000.0, found["history"]
     axes.plot(events, history[:, 1], color="black", marker=".", label="missed rate")
     axes.axhline(found["law"], color="black", ls="--", label="its law")
-    axes.set(xlabel="events (thousands)", ylabel="missed rate", yscale="log")
+    axes.set(xlabel="events (thousands)", ylabel="missed rate")
     axes.set_title("learning")
     other = axes.twinx()
     other.plot(events, history[:, 2], color="tab:blue", ls="-.", label="mean threshold (right)")

@@ -224,7 +224,7 @@ def _dead(shares: Array) -> float:
 def _features(n_train: int, n_test: int, seed: int, n_features: int, tau: float) -> dict[str, Any]:
     """Learn features, and read digits from them and from what stands beside them."""
     data = digits(n_train, n_test, seed)
-    train, y_train, test, y_test = data
+    train, _, test, _ = data
     model = _fit(train, n_features, tau)
     rng = make_generator(seed)
     drawn = rng.random(model.weights_.shape)
@@ -299,9 +299,8 @@ def _coherence(weights: Array) -> Array:
     around = patches[:, middle - 1 : middle + 2, middle - 1 : middle + 2]
     patches[:, middle, middle] = (around.sum(axis=(1, 2)) - patches[:, middle, middle]) / 8
     down, right = np.gradient(patches, axis=(1, 2))
-    xx, yy, xy = (
-        (a * b).sum(axis=(1, 2)) for a, b in ((right, right), (down, down), (right, down))
-    )
+    xx, yy = (right * right).sum(axis=(1, 2)), (down * down).sum(axis=(1, 2))
+    xy = (right * down).sum(axis=(1, 2))
     return np.asarray(np.hypot(xx - yy, 2 * xy) / (xx + yy))
 
 
