@@ -274,4 +274,12 @@ METHODS: tuple[Method, ...] = (
     Method("time_surface", "activome.patterns.time_surface", "function"),
     Method("moving_frames", "activome.encoding.moving_frames", "function"),
     Method("saccade_path", "activome.encoding.moving_frames", "function"),
+    Method("delay_events", "activome.networks.delayed_events", "function"),
+    Method("polarity_units", "activome.networks.delayed_events", "function"),
+    Method("HeterogeneousDelayLayer", "activome.networks.heterogeneous_delays", "other"),
+    Method("EventMovie", "activome.encoding.event_movie", "other"),
+    Method("band_texture", "activome.encoding.textures", "function"),
+    Method("saccadic_walk", "activome.encoding.textures", "function"),
+    Method("whiten_image", "activome.encoding.textures", "function"),
+    Method("DelayMotionClassifier", "activome.decoding.delay_motion", "other"),
 )

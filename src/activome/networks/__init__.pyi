@@ -39,3 +39,6 @@ from .dendrites import optimal_threshold as optimal_threshold
 from .dendrites import overlap_pmf as overlap_pmf
 from .dendrites import union_false_match_probability as union_false_match_probability
 from .population import PopulationNet as PopulationNet
+from .delayed_events import delay_events as delay_events
+from .delayed_events import polarity_units as polarity_units
+from .heterogeneous_delays import HeterogeneousDelayLayer as HeterogeneousDelayLayer
