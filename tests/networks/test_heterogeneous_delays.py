@@ -105,6 +105,7 @@ def test_event_form_equals_the_dense_one(padding: Any) -> None:
     arrivals = delay_events(polarity_units(events), layer.fan_out((8, 9)))
     rows, columns = layer.places((8, 9))
     sums = np.zeros((20, 3 * rows.size * columns.size))
+    assert arrivals.value is not None
     np.add.at(sums, (arrivals.t, arrivals.unit), arrivals.value)
     found = sums[:12].reshape(12, 3, rows.size, columns.size).transpose(1, 0, 2, 3)
     np.testing.assert_allclose(found, dense, atol=1e-4)
