@@ -91,7 +91,7 @@ class DelayMotionClassifier(ClassifierMixin, BaseEstimator):
     >>> for k in range(16):  # a bar that goes right in odd movies and left in even ones
     ...     for t in range(12):
     ...         X[k, 1, t, :, (t if k % 2 else -t) % 9] = True
-    >>> model = DelayMotionClassifier(3, 5, 2, lr=0.05, n_epochs=6).fit(X, y)
+    >>> model = DelayMotionClassifier(3, 5, 2, lr=0.1, n_epochs=12).fit(X, y)
     >>> model.score(X, y)
     1.0
     """
@@ -176,6 +176,11 @@ class DelayMotionClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray of float32, shape (n_movies, n_bins, n_classes)
             Softmax of the mean evidence over places.
+
+        Raises
+        ------
+        ActivityError
+            If movies have another shape or are not binary.
         """
         evidence = self._evidence(X, "DelayMotionClassifier.predict_proba", pooled=True)
         powers = np.exp(evidence - evidence.max(axis=1, keepdims=True))
@@ -193,6 +198,11 @@ class DelayMotionClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray of int64, shape (n_movies, n_bins)
             Classes.
+
+        Raises
+        ------
+        ActivityError
+            If movies have another shape or are not binary.
         """
         evidence = self._evidence(X, "DelayMotionClassifier.predict", pooled=True)
         return np.asarray(evidence.argmax(axis=1))
@@ -239,6 +249,11 @@ class DelayMotionClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray of int64, shape (n_movies, n_bins, n_output_rows, n_output_columns)
             Classes; ``layer_.places`` tells the pixels.
+
+        Raises
+        ------
+        ActivityError
+            If movies have another shape or are not binary.
         """
         return np.asarray(self._evidence(X, "DelayMotionClassifier.flow").argmax(axis=1))
 
@@ -256,6 +271,13 @@ class DelayMotionClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray of bool, shape (n_movies, n_classes, n_bins, n_output_rows, n_output_columns)
             Spikes.
+
+        Raises
+        ------
+        ActivityError
+            If movies have another shape or are not binary.
+        ParameterError
+            If the rate is out of range.
         """
         owner = "DelayMotionClassifier.spikes"
         check_number(rate, name="rate", owner=owner, low=0.0, high=1.0 / _DT)
@@ -300,7 +322,7 @@ class DelayMotionClassifier(ClassifierMixin, BaseEstimator):
             if not held.size:
                 return {"accuracy": math.nan}
             accuracy = self.score(movies[held], target[held])
-            if accuracy > best["accuracy"]:
+            if accuracy >= best["accuracy"]:
                 weights = {name: v.clone() for name, v in layer.state_dict().items()}
                 best.update(accuracy=accuracy, weights=weights)
             return {"accuracy": accuracy}
