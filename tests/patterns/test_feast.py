@@ -182,6 +182,13 @@ def test_all_else_stays_and_learning_is_off_in_transform() -> None:
     np.testing.assert_array_equal(clone(model).fit(events).weights_, kept)
     assert model.noise_features_().size <= 4
     assert model.quality_() > 0
+    shares = np.stack(
+        [
+            np.bincount(label[label >= 0], minlength=4) / (label >= 0).sum()
+            for label in np.split(found.feature, found.offsets[1:-1])
+        ]
+    )
+    assert model.quality_(events) == pytest.approx(4 * shares.std(axis=0).mean())
 
 
 @few

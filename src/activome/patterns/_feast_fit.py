@@ -13,7 +13,16 @@ from activome.networks.spiking.homeostasis import SelectionThreshold
 from activome.patterns._feast_kernels import BORDER, MISSED, compete, contexts_at
 from activome.patterns._pixel_events import PixelEvents, empty_surface, inside
 
-__all__ = ["MEASURES", "Learned", "has_converged", "history_of", "join_trials", "learn", "start"]
+__all__ = [
+    "MEASURES",
+    "Learned",
+    "has_converged",
+    "history_of",
+    "join_trials",
+    "learn",
+    "start",
+    "trial_shares",
+]
 
 Array = np.ndarray[Any, Any]
 MEASURES = ("n_events", "missed_rate", "threshold_mean", "threshold_std", "weight_change")
@@ -131,3 +140,14 @@ def has_converged(history: xr.DataArray, rule: SelectionThreshold, n_features: i
     missed = float(history.sel(measure="missed_rate")[-1])
     before, now = (float(v) for v in history.sel(measure="threshold_std")[-2:])
     return abs(missed - wanted) <= 0.1 * wanted and abs(now - before) <= 0.01 * before
+
+
+def trial_shares(read: PixelEvents, label: Array, n_features: int) -> Array:
+    """Return the share of each feature among the events won in each trial that has any."""
+    won = label >= 0
+    trial = np.zeros(won.size, np.int64) if read.events.trial is None else read.events.trial
+    flat = trial[won].astype(np.int64) * n_features + label[won]
+    table = np.bincount(flat, minlength=read.events.n_trials * n_features)
+    table = table.reshape(read.events.n_trials, n_features)
+    table = table[table.sum(axis=1) > 0]
+    return np.asarray(table / table.sum(axis=1, keepdims=True))

@@ -19,6 +19,7 @@ from activome.patterns._feast_fit import (
     join_trials,
     learn,
     start,
+    trial_shares,
 )
 from activome.patterns._feast_kernels import BORDER, MISSED
 from activome.patterns._pixel_events import (
@@ -175,12 +176,7 @@ class FeastLearning(BaseEstimator):
         self.missed_rate_ = self.n_missed_ / max(self.n_seen_, 1)
         rule, selects = self._rule(), self.selection == "threshold"
         self.equilibrium_missed_rate_ = rule.missed_share(n_features) if selects else 0.0
-        trial = np.zeros(won.size, np.int64) if read.events.trial is None else read.events.trial
-        flat = trial[won].astype(np.int64) * n_features + found.label[won]
-        table = np.bincount(flat, minlength=read.events.n_trials * n_features)
-        table = table.reshape(read.events.n_trials, n_features)
-        table = table[table.sum(axis=1) > 0]
-        shares = table / table.sum(axis=1, keepdims=True)
+        shares = trial_shares(read, found.label, n_features)
         self.trial_shares_ = np.concatenate([self.trial_shares_, shares])
         before = int(self.history_.event[-1]) if self.history_.sizes["block"] else 0
         ends = np.minimum(self.block * np.arange(1, len(found.rows) + 1), won.size) + before

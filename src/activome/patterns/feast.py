@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from activome._random import RandomState
 from activome.activity.events import Events
 from activome.errors import ActivityError
-from activome.patterns._feast_fit import join_trials
+from activome.patterns._feast_fit import join_trials, trial_shares
 from activome.patterns._feast_learning import FeastLearning
 from activome.patterns._pixel_events import empty_surface
 
@@ -268,8 +268,14 @@ class FEAST(TransformerMixin, FeastLearning):
         """
         return np.asarray(self.transform(X).feature)
 
-    def quality_(self) -> float:
+    def quality_(self, X: Any = None) -> float:
         """Tell without labels how much features tell trials apart.
+
+        Parameters
+        ----------
+        X : Events or xarray.DataArray, optional
+            Events to name with the features as they are; by default the labels made while learning
+            count, in which features that still change look as if trials differed.
 
         Returns
         -------
@@ -280,15 +286,19 @@ class FEAST(TransformerMixin, FeastLearning):
         Raises
         ------
         ActivityError
-            If features learned from fewer than two trials.
+            If there are fewer than two trials with events won.
         """
         check_is_fitted(self, "weights_")
-        if len(self.trial_shares_) < 2:
+        shares = self.trial_shares_
+        if X is not None:
+            read = self._read(X, "FEAST.quality_")
+            shares = trial_shares(read, self.predict(X), len(self.weights_))
+        if len(shares) < 2:
             raise ActivityError(
-                "FEAST.quality_: features must have learned from at least two trials; got "
-                f"{len(self.trial_shares_)}. Give the events a column trial."
+                "FEAST.quality_: there must be at least two trials with events won; got "
+                f"{len(shares)}. Give the events a column trial."
             )
-        return float(self.trial_shares_.std(axis=0).mean() * self.trial_shares_.shape[1])
+        return float(shares.std(axis=0).mean() * shares.shape[1])
 
     def noise_features_(self) -> Array:
         """Return the features that see their centre pixel alone, as noise does.

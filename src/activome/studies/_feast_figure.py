@@ -22,7 +22,7 @@ def draw(found: dict[str, Any], grid: Array | None, test: Events) -> Figure:
     ----------
     found : dict
         What was learned: weights, thresholds, shares, history, events, law and labels.
-    grid : ndarray of float64, shape (n_counts, n_tau, 4), or None
+    grid : ndarray of float64, shape (n_counts, n_tau, 5), or None
         Quality, mean threshold and accuracies by number of features and time constant.
     test : Events
         Recordings that the labels belong to.
@@ -62,15 +62,19 @@ def _features(axes: Axes, found: dict[str, Any]) -> None:
 
 def _course(axes: Axes, found: dict[str, Any]) -> None:
     events, history = found["events"] / 1000.0, found["history"]
-    axes.plot(events, history[:, 1], color="black", marker=".", label="missed rate")
+    axes.plot(events, history[:, 1], color="black", lw=1.0, label="missed rate")
     axes.axhline(found["law"], color="black", ls="--", label="its law")
     axes.set(xlabel="events (thousands)", ylabel="missed rate")
     axes.set_title("learning")
     other = axes.twinx()
     other.plot(events, history[:, 2], color="tab:blue", ls="-.", label="mean threshold (right)")
     other.set_ylabel("mean threshold")
+    axes.set_ylim(0, 1.25 * float(history[:, 1].max()))
+    other.set_ylim(0, 1.25 * float(history[:, 2].max()))
     lines = [*axes.get_lines(), *other.get_lines()]
-    axes.legend(lines, [str(line.get_label()) for line in lines], fontsize=8, loc="center right")
+    axes.legend(
+        lines, [str(line.get_label()) for line in lines], fontsize=8, loc="upper center", ncol=3
+    )
 
 
 def _recording(axes: Axes, found: dict[str, Any], test: Events) -> None:

@@ -139,7 +139,7 @@ def _label_free(study: Study) -> Array:
     """Relate label-free signals to accuracy; return (K, tau, measure)."""
     counts = (4, 8, 16, 32)
     items = [(500, 400, study.random_state, k, tau) for k in counts for tau in _TAUS]
-    table = np.array(study.map("label-free", _signals, items)).reshape(len(counts), -1, 4)
+    table = np.array(study.map("label-free", _signals, items)).reshape(len(counts), -1, 5)
 
     def related(signal: int, accuracy: int) -> list[float]:
         return [float(spearmanr(one[:, signal], one[:, accuracy]).statistic) for one in table]
@@ -150,9 +150,12 @@ def _label_free(study: Study) -> Array:
         float(np.mean(quality)),
         at_least=0.8,
         paper="predicts",
-        note="K = 4, 8, 16, 32: " + ", ".join(f"{value:.2f}" for value in quality),
+        note="K = 4, 8, 16, 32: "
+        + ", ".join(f"{value:.2f}" for value in quality)
+        + "; of the features as they are after learning",
     )
     for name, values in (
+        ("quality_ of labels made while learning against accuracy", related(4, 2)),
         ("mean threshold against accuracy", related(1, 2)),
         ("quality_ against accuracy of histograms without places", related(0, 3)),
         ("mean threshold against the same", related(1, 3)),
@@ -284,11 +287,12 @@ def _with_noise(n_train: int, n_test: int, seed: int, rate: float) -> list[float
 
 
 def _signals(n_train: int, n_test: int, seed: int, n_features: int, tau: float) -> list[float]:
-    """Return quality, mean threshold, and accuracy with and without places."""
+    """Return quality, mean threshold, accuracies with and without places, early quality."""
     data = digits(n_train, n_test, seed)
     model = _fit(data[0], n_features, tau)
     accuracies = [_read_out(model, data), _read_out(model, data, 1)]
-    return [model.quality_(), float(model.thresholds_.mean()), *accuracies]
+    thresholds = float(model.thresholds_.mean())
+    return [model.quality_(data[0]), thresholds, *accuracies, model.quality_()]
 
 
 def _coherence(weights: Array) -> Array:
