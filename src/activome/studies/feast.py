@@ -302,7 +302,7 @@ def _coherence(weights: Array) -> Array:
     # The event itself is always the brightest pixel, whatever the edge.
     around = patches[:, middle - 1 : middle + 2, middle - 1 : middle + 2]
     patches[:, middle, middle] = (around.sum(axis=(1, 2)) - patches[:, middle, middle]) / 8
-    down, right = np.gradient(patches, axis=1), np.gradient(patches, axis=2)
+    down, right = (np.asarray(np.gradient(patches, axis=axis)) for axis in (1, 2))
     xx, yy = (right * right).sum(axis=(1, 2)), (down * down).sum(axis=(1, 2))
     xy = (right * down).sum(axis=(1, 2))
     return np.asarray(np.hypot(xx - yy, 2 * xy) / (xx + yy))
