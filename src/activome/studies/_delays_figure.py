@@ -89,7 +89,8 @@ def _kept(
             label="shortest delays, learned anew",
         )
     axes.axhline(1 / n_directions, color="0.6", lw=1.0, label="chance")
-    axes.set(xscale="log", ylim=(0, 1.02), xlabel="share kept", ylabel="accuracy")
+    axes.set(xscale="log", ylim=(0, 1.5), xlabel="share kept", ylabel="accuracy")
+    axes.set_yticks(np.arange(0.0, 1.01, 0.2))
     axes.set_title("new textures")
     axes.legend(fontsize=8, loc="upper left")
 
