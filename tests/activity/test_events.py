@@ -221,3 +221,16 @@ def test_equality() -> None:
 def test_intervals_do_not_span_trials() -> None:
     e = Events([1, 5, 2, 9], [0, 0, 0, 0], trial=[0, 0, 1, 1])
     assert e.isi()[0].tolist() == [4e-6, 7e-6]
+
+
+def test_columns_are_given_and_ride_along() -> None:
+    e = three_units().assign(feature=[3, -1, 0, 2], value=[0.5, 1.0, 0.0, 0.25])
+    assert e.feature is not None
+    assert e.feature.dtype == np.int32
+    assert e.select(units=["p"]).assign(value=[1.0, 2.0]).feature.tolist() == [3, 2]  # type: ignore[union-attr]
+    assert not e.equals(three_units())
+    joined = Events.concat([e, e])
+    assert joined.feature is not None
+    assert joined.feature.tolist() == [3, -1, 0, 2] * 2
+    with pytest.raises(ParameterError, match="the column"):
+        e.assign(t=[0, 1, 2, 3])

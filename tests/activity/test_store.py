@@ -159,6 +159,7 @@ def _events(**more: Any) -> Events:
         "x": rng.integers(0, 30, n),
         "y": rng.integers(0, 20, n),
         "p": rng.choice([-1, 1], n),
+        "feature": rng.integers(-2, 9, n),
         "shape": (24, 32),
         "n_trials": 6,
         "unit_table": table,

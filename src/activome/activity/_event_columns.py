@@ -35,6 +35,7 @@ COLUMNS: dict[str, Any] = {
     "x": np.int16,
     "y": np.int16,
     "p": np.int8,
+    "feature": np.int32,
 }
 # Ticks beyond this are no longer exact in the float64 that carries seconds.
 _MAX_TICKS = 2**53

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from activome._checks import check_finite, nearest_names
+from activome._checks import check_choice, check_finite, nearest_names
 from activome.activity._event_columns import COLUMNS, to_ticks, width_in_ticks
 from activome.activity.schema import Activity
 from activome.errors import ActivityError, ParameterError
@@ -17,7 +17,7 @@ from activome.errors import ActivityError, ParameterError
 if TYPE_CHECKING:
     from activome.activity.events import Events
 
-__all__ = ["are_equal", "from_raster", "join", "keep_events", "select"]
+__all__ = ["are_equal", "assign", "from_raster", "join", "keep_events", "select"]
 
 Array = np.ndarray[Any, Any]
 E = TypeVar("E", bound="Events")
@@ -50,6 +50,14 @@ def keep_events(events: E, keep: Array, **labels: Any) -> E:
     """Return the events that a mask (or an order) keeps, with some labels replaced."""
     table = {name: column[keep] for name, column in _columns(events).items()}
     return _build(type(events), table, _labels(events) | labels)
+
+
+def assign(events: E, given: dict[str, Any]) -> E:
+    """Return events with some columns replaced; times and trials order them and stay."""
+    known = [name for name in COLUMNS if name not in ("t", "trial")]
+    for name in given:
+        check_choice(name, known, name="the column", owner="Events.assign")
+    return _build(type(events), _columns(events) | given, _labels(events))
 
 
 def _positions(names: Sequence[Any], known: Sequence[Any], what: str) -> Array:

@@ -33,6 +33,7 @@ class EventViews:
     x: Array | None
     y: Array | None
     p: Array | None
+    feature: Array | None
     tick: float
     n_units: int
     n_trials: int

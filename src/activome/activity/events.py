@@ -42,6 +42,8 @@ class Events(EventViews):
         Column and row of the pixel (int16).
     p : array-like of int, shape (n_events,), optional
         Polarity of the change (int8).
+    feature : array-like of int, shape (n_events,), optional
+        What a method recognised in the surroundings of each event; below 0 for nothing (int32).
     tick : float, default=1e-6
         Seconds per tick.
     n_units, n_trials : int, optional
@@ -81,6 +83,7 @@ class Events(EventViews):
         x: ArrayLike | None = None,
         y: ArrayLike | None = None,
         p: ArrayLike | None = None,
+        feature: ArrayLike | None = None,
         tick: float = 1e-6,
         n_units: int | None = None,
         n_trials: int | None = None,
@@ -92,9 +95,8 @@ class Events(EventViews):
         assume_sorted: bool = False,
     ) -> None:
         self.tick = check_number(tick, name="tick", owner="Events", low=0.0)
-        table = columns.convert(
-            {"t": t, "unit": unit, "trial": trial, "value": value, "x": x, "y": y, "p": p}
-        )
+        given = {"t": t, "unit": unit, "trial": trial, "value": value}
+        table = columns.convert({**given, "x": x, "y": y, "p": p, "feature": feature})
         table = columns.in_order(table, assume_sorted=assume_sorted)
         self.t = table["t"]
         self.unit = table["unit"]
@@ -103,6 +105,7 @@ class Events(EventViews):
         self.x = table.get("x")
         self.y = table.get("y")
         self.p = table.get("p")
+        self.feature = table.get("feature")
         if unit_table is not None and n_units is None:
             n_units = len(unit_table)
         self.n_units = columns.count_of("unit", self.unit, n_units)
@@ -247,6 +250,26 @@ class Events(EventViews):
         """
         chosen = self if units is None else self.select(units=units)
         return chosen.bin(dt).astype(bool).assign_attrs(units="1")
+
+    def assign(self, **columns_given: ArrayLike) -> Self:
+        """Give columns to the events, new ones or in the place of others.
+
+        Parameters
+        ----------
+        **columns_given : array-like, shape (n_events,)
+            Any of unit, value, x, y, p and feature, by name.
+
+        Returns
+        -------
+        Events
+            The same events with these columns.
+
+        Raises
+        ------
+        ParameterError
+            If a name is not one of these.
+        """
+        return editing.assign(self, columns_given)
 
     def between(self, start: float, stop: float) -> Self:
         """Keep the events in [start, stop).

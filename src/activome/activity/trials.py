@@ -250,7 +250,7 @@ def _cut_events(
     )
     table = {
         name: getattr(events, name)[place]
-        for name in ("value", "x", "y", "p")
+        for name in ("value", "x", "y", "p", "feature")
         if getattr(events, name) is not None
     }
     return Events(

@@ -51,3 +51,6 @@ from .routing import routed as routed
 from .pattern_confusion import pattern_confusion as pattern_confusion
 from .spatial_pattern import SpatialPatternDetector as SpatialPatternDetector
 from .symmetric_stdp import SymmetricSTDPClassifier as SymmetricSTDPClassifier
+from .delayed_events import delay_events as delay_events
+from .delayed_events import polarity_units as polarity_units
+from .heterogeneous_delays import HeterogeneousDelayLayer as HeterogeneousDelayLayer

@@ -41,3 +41,7 @@ from .code_overlap import duplicate_rows as duplicate_rows
 from .code_overlap import generalized_jaccard as generalized_jaccard
 from .bricks import BrickPartition as BrickPartition
 from .bricks import partition_overlap as partition_overlap
+from .feast import FEAST as FEAST
+from .feature_histogram import FeatureHistogram as FeatureHistogram
+from .time_surface import event_contexts as event_contexts
+from .time_surface import time_surface as time_surface

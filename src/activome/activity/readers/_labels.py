@@ -17,7 +17,7 @@ from activome.errors import ActivityError
 __all__ = ["EVENT_COLUMNS", "activity_parts", "build_activity", "build_events", "event_parts"]
 
 Array = np.ndarray[Any, Any]
-EVENT_COLUMNS = ("t", "unit", "trial", "value", "x", "y", "p")
+EVENT_COLUMNS = ("t", "unit", "trial", "value", "x", "y", "p", "feature")
 _VERSION = 1
 
 

@@ -17,7 +17,7 @@ from activome.errors import StoreError
 __all__ = ["read_events", "write_events"]
 
 Array = np.ndarray[Any, Any]
-_COLUMNS = ("t", "unit", "trial", "value", "x", "y", "p")
+_COLUMNS = ("t", "unit", "trial", "value", "x", "y", "p", "feature")
 _TEXT = ("str", "string", "object")
 
 

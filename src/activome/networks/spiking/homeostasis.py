@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from activome._checks import check_choice, check_number
 from activome.errors import ActivityError, ParameterError
+from activome.networks.spiking._selection import move_thresholds
 
 __all__ = ["DriveHomeostasis", "SelectionThreshold", "SynapticScaling", "ThresholdAdaptation"]
 
@@ -244,10 +245,7 @@ class SelectionThreshold:
             raise ActivityError(
                 f"SelectionThreshold: winner must be in [-1, {new.size - 1}]; got {winner}."
             )
-        if winner < 0:
-            new -= self.open
-        else:
-            new[winner] += self.close
+        move_thresholds(new, winner, self.open, self.close)
         return new
 
     def missed_share(self, n_units: int) -> float:
