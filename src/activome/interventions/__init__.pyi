@@ -1,6 +1,9 @@
 # One line per public name; the room loads each on first use.
 from ._hooks import n_active as n_active
 from ._recorder import Recording as Recording
+from .activation_patching import activation_patching as activation_patching
+from .attribution_patching import attribution_patching as attribution_patching
+from .circuits import circuit_curve as circuit_curve
 from .edits import Add as Add
 from .edits import Apply as Apply
 from .edits import Clamp as Clamp
@@ -14,7 +17,16 @@ from .edits import Set as Set
 from .edits import Splice as Splice
 from .edits import Steer as Steer
 from .edits import Zero as Zero
+from .integrated_gradients import integrated_gradients as integrated_gradients
+from .path_patching import path_patching as path_patching
+from .plots import plot_effects as plot_effects
+from .plots import plot_heads as plot_heads
+from .plots import plot_scatter as plot_scatter
 from .recording import record as record
+from .relevance_patching import relevance_patching as relevance_patching
+from .relevance_rules import RelevanceRules as RelevanceRules
+from .relevance_rules import register_rule as register_rule
+from .resuming import resume as resume
 from .selectors import Sel as Sel
 from .sites import Site as Site
 from .sites import SiteTable as SiteTable

@@ -1,0 +1,128 @@
+"""The table of backward rules: what to do with each class of module, and the rules themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import nn
+
+from activome.errors import ParameterError
+
+__all__ = ["FUNCTIONS", "Entry", "entry_of", "register"]
+
+RuleFunction = Callable[[nn.Module, Any, Any], Any]
+# Where an activation is nearly 0 / 0 its slope at 0 stands for the ratio.
+_TINY = 1e-6
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is done at modules of a class: which rule it belongs to, and the function of it.
+
+    ``rule`` is "norm", "identity", or "linear" for modules whose plain gradient is right.
+    """
+
+    rule: str
+    function: RuleFunction | None = None
+
+
+def rms_norm(module: nn.Module, value: Any, output: Any) -> Any:
+    """Return the normalised value with its scale as a constant."""
+    wide = value if value.dtype == torch.float64 else value.float()
+    eps = next(
+        (getattr(module, n) for n in ("variance_epsilon", "eps") if getattr(module, n, None)), None
+    )
+    eps = torch.finfo(value.dtype).eps if eps is None else eps
+    n_axes = len(getattr(module, "normalized_shape", (1,)))
+    axes = list(range(-n_axes, 0))
+    scaled = wide * torch.rsqrt(wide.pow(2).mean(axes, keepdim=True) + eps).detach()
+    weight = getattr(module, "weight", None)
+    factors = [1.0] if weight is None else [weight, 1.0 + weight]
+    # One row tells the form of the norm as well as all of them.
+    row = [value.detach().flatten(0, -n_axes - 1)[:1] for value in (scaled, output)]
+    for factor in factors:
+        size = float(row[1].abs().max())
+        if torch.allclose(row[0] * factor, row[1].to(row[0].dtype), rtol=1e-3, atol=1e-4 * size):
+            return (scaled * factor).to(output.dtype)
+    raise ParameterError(
+        f"RelevanceRules: {type(module).__name__} is not x / rms(x), times its weight or one plus "
+        "its weight. Give its rule with register_rule."
+    )
+
+
+def layer_norm(module: Any, value: Any, output: Any) -> Any:
+    """Return the normalised value with its scale as a constant; the centring is kept."""
+    axes = list(range(-len(module.normalized_shape), 0))
+    centred = value - value.mean(axes, keepdim=True)
+    spread = centred.pow(2).mean(axes, keepdim=True)
+    found = centred * torch.rsqrt(spread + module.eps).detach()
+    if module.weight is not None:
+        found = found * module.weight
+    return found if module.bias is None else found + module.bias
+
+
+def identity(module: nn.Module, value: Any, output: Any) -> Any:
+    """Return x times the constant act(x) / x."""
+    with torch.no_grad():
+        at_zero = module.forward(torch.full((1,), _TINY, dtype=value.dtype, device=value.device))
+        is_tiny = value.abs() < _TINY
+        ratio = torch.where(is_tiny, at_zero / _TINY, output / value.masked_fill(is_tiny, 1.0))
+    return value * ratio
+
+
+def silu(module: nn.Module, value: Any, output: Any) -> Any:
+    """Return x times the constant sigmoid(x)."""
+    return value * torch.sigmoid(value).detach()
+
+
+_LINEAR = (
+    "Linear", "Conv1D", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose*", "Embedding",
+    "EmbeddingBag", "Identity", "LinearActivation", "Dropout*", "AlphaDropout", "Flatten",
+    "Unflatten", "AvgPool*", "AdaptiveAvgPool*", "MaxPool*", "BatchNorm*", "ZeroPad*",
+    "ReLU", "LeakyReLU", "PReLU", "*RotaryEmbedding",
+)  # fmt: skip
+_IDENTITY = (
+    "GELU", "Tanh", "Mish", "Hardswish", "GELUTanh", "PytorchGELUTanh", "GELUActivation",
+    "NewGELUActivation", "FastGELUActivation", "QuickGELUActivation", "AccurateGELUActivation",
+    "MishActivation", "ReLUSquaredActivation",
+)  # fmt: skip
+# Looked up by the exact name along the classes a module derives from, then by pattern.
+TABLE: dict[str, Entry] = {
+    **{name: Entry("linear") for name in _LINEAR},
+    **{name: Entry("identity", identity) for name in _IDENTITY},
+    "SiLU": Entry("identity", silu),
+    "SiLUActivation": Entry("identity", silu),
+    "LayerNorm": Entry("norm", layer_norm),
+    "*RMSNorm": Entry("norm", rms_norm),
+}
+# Calls of these outside the modules above would escape the rules.
+FUNCTIONS = {
+    **dict.fromkeys(("layer_norm", "rms_norm", "group_norm", "instance_norm"), "norm"),
+    **dict.fromkeys(
+        ("silu", "gelu", "tanh", "sigmoid", "softplus", "elu", "celu", "selu", "mish", "hardswish",
+         "hardtanh", "hardsigmoid", "logsigmoid"),
+        "identity",
+    ),
+}  # fmt: skip
+
+
+def entry_of(module: nn.Module) -> Entry | None:
+    """Return the entry of a module by the names of its classes, or None."""
+    names = [cls.__name__ for cls in type(module).__mro__ if cls not in (nn.Module, object)]
+    for name in names:
+        if name in TABLE:
+            return TABLE[name]
+    for name in names:
+        for pattern, entry in TABLE.items():
+            if "*" in pattern and fnmatchcase(name, pattern):
+                return entry
+    return None
+
+
+def register(name: str, entry: Entry) -> None:
+    """Put an entry for a class name, or a pattern with ``*``, in the table."""
+    TABLE[name] = entry
