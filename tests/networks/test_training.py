@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from activome.errors import ActivityError, ParameterError
+from activome.errors import ActivityError, ParameterError, StoreError
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -20,6 +20,7 @@ from activome.networks.training import (  # noqa: E402  # only where torch is in
     log_spaced,
     seed_everything,
 )
+from activome.networks.transformer import TinyGPT  # noqa: E402
 
 
 def data(n: int = 100) -> tuple[Any, Any]:
@@ -200,3 +201,81 @@ def test_log_spaced_steps() -> None:
     assert log_spaced(3, 100) == [0, 1, 10, 100]
     with pytest.raises(ParameterError, match="last"):
         log_spaced(3, 0)
+
+
+def language_model(seed: int = 0) -> Any:
+    """Return a small transformer."""
+    with seed_everything(seed):
+        return TinyGPT(13, 8, d_model=16, n_heads=2, n_layers=1)
+
+
+def next_token(model: Any, batch: Any, generator: Any) -> tuple[Any, Mapping[str, Any]]:
+    """Return the loss of the next token, with noise of its own."""
+    logits = model(batch[0][:, :-1]).flatten(0, 1)
+    drawn = torch.rand(1, generator=generator).item()
+    return torch.nn.functional.cross_entropy(logits, batch[0][:, 1:].flatten()), {"drawn": drawn}
+
+
+@pytest.mark.parametrize("where", ["memory", "folder"])
+@pytest.mark.parametrize("source", ["tensors", "sampler", "dropout"])
+def test_resumes_bit_for_bit(where: str, source: str, tmp_path: Any) -> None:
+    tokens = torch.randint(13, (50, 9), generator=torch.Generator().manual_seed(5))
+
+    def sample(generator: Any) -> Any:
+        return (tokens[torch.randint(50, (16,), generator=generator)],)
+
+    inputs: Any = {"tensors": (tokens,), "sampler": sample, "dropout": data(50)}[source]
+    build, objective = (network, loss) if source == "dropout" else (language_model, next_token)
+    folder = tmp_path / "kept" if where == "folder" else None
+    config = TrainConfig(
+        steps=30,
+        batch_size=16,
+        lr=0.01,
+        optimizer="adamw",
+        weight_decay=0.1,
+        schedule="cosine:warmup=5",
+        eval_at=10,
+        checkpoint_at=[0, 17],
+    )
+    whole = build()
+    log = Trainer(whole, objective, config, checkpoint_dir=folder).fit(inputs)
+    assert list(log.checkpoints) == [0, 17]
+    broken = build(1)
+    trainer = Trainer(broken, objective, config)
+    kept = log.checkpoints[17]
+    rest = trainer.resume(kept if folder is None else str(kept.path)).fit(inputs)
+    np.testing.assert_array_equal(weights(whole), weights(broken))
+    assert rest.dataset.step.values.tolist() == [20, 30]
+    np.testing.assert_array_equal(rest.dataset.loss, log.dataset.loss[2:])
+    start = log.checkpoints[0].apply(build(2))
+    np.testing.assert_array_equal(weights(start), weights(build()))
+
+
+def test_a_checkpoint_is_not_changed_by_what_follows() -> None:
+    config = TrainConfig(steps=8, checkpoint_at=4)
+    model = network()
+    log = Trainer(model, loss, config).fit(data())
+    first = weights(log.checkpoints[4].apply(network()))
+    assert list(log.checkpoints) == [0, 4, 8]
+    assert not np.array_equal(first, weights(model))
+    Trainer(model, loss, config).resume(log.checkpoints[4]).fit(data())
+    np.testing.assert_array_equal(weights(log.checkpoints[4].apply(network())), first)
+
+
+def test_refuses_checkpoints(tmp_path: Any) -> None:
+    config = TrainConfig(steps=3, checkpoint_at=[3])
+    kept = Trainer(network(), loss, config, checkpoint_dir=tmp_path).fit(data()).checkpoints[3]
+    with pytest.raises(ParameterError, match=r"within the 2 steps .* it is at step 3"):
+        Trainer(network(), loss, TrainConfig(steps=2)).resume(kept)
+    other = torch.nn.Sequential(torch.nn.Linear(3, 9))
+    with pytest.raises(ParameterError, match=r"'0.weight' is of shape \(9, 3\) in the network and"):
+        Trainer(other, loss, config).resume(kept)
+    sgd = TrainConfig(steps=3, optimizer=lambda p: torch.optim.SGD(list(p)[:2], lr=0.1))
+    with pytest.raises(ParameterError, match="optimiser must be the one of the checkpoint"):
+        Trainer(network(), loss, sgd).resume(kept)
+    (tmp_path / "no.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(StoreError, match="missing, damaged or no checkpoint"):
+        Trainer(network(), loss, config).resume(tmp_path / "no.pt")
+    torch.save({"format": 0}, tmp_path / "old.pt")
+    with pytest.raises(StoreError, match="format 0"):
+        Trainer(network(), loss, config).resume(tmp_path / "old.pt")

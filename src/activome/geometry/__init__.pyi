@@ -23,3 +23,8 @@ from .topology import Geodesic as Geodesic
 from .topology import GeoTopological as GeoTopological
 from .topology import family as family
 from .topology import kind_of as kind_of
+from .curve_prediction import CurvePrediction as CurvePrediction
+from .curve_prediction import predict_curve_params as predict_curve_params
+from .emergence import EmergenceCurve as EmergenceCurve
+from .massive import massive_activations as massive_activations
+from .massive import massive_ratio as massive_ratio

@@ -32,3 +32,5 @@ from .sites import Site as Site
 from .sites import SiteTable as SiteTable
 from .taps import Taps as Taps
 from .taps import edit as edit
+from .training_trace import next_token_loss as next_token_loss
+from .training_trace import training_trace as training_trace

@@ -1,10 +1,14 @@
 # One line per public name; the room loads each on first use.
 from . import spiking as spiking
+from ._checkpoints import Checkpoint as Checkpoint
 from .cam_operation import CAMOperation as CAMOperation
 from .hippocampal_cam import HippocampalCAM as HippocampalCAM
+from .small import MLP as MLP
 from .language_models import LanguageModel as LanguageModel
 from .language_models import load_language_model as load_language_model
 from .small import SmallCNN as SmallCNN
+from .transformer import AttentionOnly as AttentionOnly
+from .transformer import TinyGPT as TinyGPT
 from .training import TrainConfig as TrainConfig
 from .training import Trainer as Trainer
 from .training import TrainLog as TrainLog

@@ -13,7 +13,7 @@ from activome._checks import check_choice
 from activome.errors import ParameterError
 
 if TYPE_CHECKING:
-    from activome.networks.training import TrainConfig
+    from activome.networks._train_config import TrainConfig
 
 __all__ = ["make_optimizer", "make_schedule"]
 

@@ -1,8 +1,10 @@
-"""Small networks that train on one core: convolutional stacks."""
+"""Small networks that train on one core: stacks of linear maps or convolutions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -10,7 +12,107 @@ from torch import nn
 from activome._checks import check_choice, check_integer
 from activome.errors import ParameterError
 
-__all__ = ["SmallCNN"]
+__all__ = ["MLP", "SmallCNN"]
+
+
+class MLP(nn.Module):
+    """Stack of linear maps with a nonlinearity after all but the last.
+
+    Parameters
+    ----------
+    d_in : int
+        Size of the input; further axes are flattened.
+    hidden : sequence of int, default=(100, 100)
+        Units of each hidden layer; may be empty.
+    d_out : int, default=10
+        Number of logits.
+    activation : {"relu", "tanh", "gelu", "silu"}, default="relu"
+        Nonlinearity.
+    batch_norm : bool, default=False
+        Whether each hidden layer is normalised over the batch before the nonlinearity.
+    bias : bool, default=True
+        Whether the linear maps have a bias.
+
+    Raises
+    ------
+    ParameterError
+        If a size is not a positive integer, or the activation is unknown.
+
+    Examples
+    --------
+    >>> import torch
+    >>> network = MLP(4, (8, 3), 2)
+    >>> tuple(network(torch.zeros(5, 4)).shape), network.units()
+    ((5, 2), ['hidden[0]', 'hidden[1]'])
+    """
+
+    tap_sites: ClassVar[Mapping[str, Any]] = {
+        "pre": "layers.*#out",
+        "hidden": "nonlinear.*#out",
+        "logits": "head#out",
+    }
+
+    def __init__(
+        self,
+        d_in: int,
+        hidden: Sequence[int] = (100, 100),
+        d_out: int = 10,
+        *,
+        activation: str = "relu",
+        batch_norm: bool = False,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        check_choice(activation, _ACTIVATIONS, name="activation", owner="MLP")
+        check_integer(d_in, name="d_in", owner="MLP", low=1)
+        check_integer(d_out, name="d_out", owner="MLP", low=1)
+        widths = [check_integer(n, name="hidden", owner="MLP", low=1) for n in hidden]
+        sizes = [d_in, *widths]
+        self.layers = nn.ModuleList(
+            nn.Linear(a, b, bias=bias) for a, b in itertools.pairwise(sizes)
+        )
+        self.norms = nn.ModuleList(
+            nn.BatchNorm1d(n) if batch_norm else nn.Identity() for n in widths
+        )
+        self.nonlinear = nn.ModuleList(_ACTIVATIONS[activation]() for _ in widths)
+        self.head = nn.Linear(sizes[-1], d_out, bias=bias)
+
+    def units(self) -> list[str]:
+        """Return the sites of the hidden units, in order.
+
+        Returns
+        -------
+        list of str
+            Names as ``Taps`` takes them.
+        """
+        return [f"hidden[{number}]" for number in range(len(self.nonlinear))]
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return logits.
+
+        Parameters
+        ----------
+        inputs : Tensor of float32, shape (n_samples, ...)
+            Input.
+
+        Returns
+        -------
+        Tensor of float32, shape (n_samples, d_out)
+            Logits.
+        """
+        x = inputs.flatten(1)
+        for layer, norm, nonlinear in zip(self.layers, self.norms, self.nonlinear, strict=True):
+            x = nonlinear(norm(layer(x)))
+        logits: torch.Tensor = self.head(x)
+        return logits
+
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+}
 
 
 class SmallCNN(nn.Module):

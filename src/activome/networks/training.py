@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -16,9 +18,11 @@ from torch import nn
 
 from activome._checks import check_integer, check_number
 from activome._progress import Progress, silent
-from activome.errors import ActivomeError
+from activome.errors import ActivomeError, ParameterError
 from activome.networks._batches import Batch, Sampler, make_batches
+from activome.networks._checkpoints import Checkpoint, keep, restore
 from activome.networks._optimizing import make_optimizer, make_schedule
+from activome.networks._train_config import TrainConfig, is_due
 
 __all__ = [
     "StopTraining",
@@ -46,67 +50,6 @@ class StopTraining(Exception):  # noqa: N818  # a signal, not an error
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """How to train.
-
-    Attributes
-    ----------
-    steps : int
-        Optimiser steps.
-    batch_size : int or None, default=64
-        Samples per step, drawn without replacement until all were used; None takes all data. Data
-        left over at the end of a pass that do not fill a batch are dropped.
-    lr : float, default=1e-3
-        Learning rate.
-    optimizer : {"adam", "adamw", "sgd"} or callable, default="adam"
-        A callable takes the parameters and gives a torch optimiser.
-    betas : tuple of float, default=(0.9, 0.999)
-        Decay of Adam's averages.
-    weight_decay : float, default=0.0
-        Weight decay; decoupled from the gradient for "adamw".
-    momentum : float, default=0.0
-        Momentum of "sgd".
-    schedule : str or callable, default="constant"
-        "constant", "warmup:10", "cosine:warmup=100", "step:every=20,gamma=0.1", or a function from
-        the step to a factor of the learning rate.
-    grad_clip : float, optional
-        Largest norm of the gradient.
-    seed : int, default=0
-        Seed of data order and of noise, each a stream of its own.
-    eval_at : int, sequence of int, or callable, default=100
-        Steps at which metrics are logged: every n steps, these steps, or those a function of the
-        step is true for. Step 0 and the last are always logged.
-    loss_dtype : torch.dtype, default=torch.float32
-        Precision of the loss.
-    stop : callable, optional
-        From the logged metrics to whether to stop.
-    threads : int, default=1
-        Threads of torch during the training.
-    device : str, default="cpu"
-        Where the training runs.
-    deterministic : bool, default=True
-        Whether only reproducible kernels are allowed.
-    """
-
-    steps: int
-    batch_size: int | None = 64
-    lr: float = 1e-3
-    optimizer: str | Callable[[Any], torch.optim.Optimizer] = "adam"
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 0.0
-    momentum: float = 0.0
-    schedule: str | Callable[[int], float] = "constant"
-    grad_clip: float | None = None
-    seed: int = 0
-    eval_at: int | Sequence[int] | Callable[[int], bool] = 100
-    loss_dtype: torch.dtype = torch.float32
-    stop: Callable[[Mapping[str, Any]], bool] | None = None
-    threads: int = 1
-    device: str = "cpu"
-    deterministic: bool = True
-
-
-@dataclass(frozen=True)
 class TrainLog:
     """What a training gave.
 
@@ -120,11 +63,14 @@ class TrainLog:
         Wall time in s.
     config : TrainConfig
         How it was trained.
+    checkpoints : mapping of int to Checkpoint
+        States by step, as they were before the update of that step.
     """
 
     dataset: xr.Dataset
     seconds: float
     config: TrainConfig
+    checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
 
     def first(self, condition: Callable[[xr.Dataset], xr.DataArray]) -> int | None:
         """Return the first logged step at which a condition holds.
@@ -222,6 +168,8 @@ class Trainer:
         training cleanly.
     progress : Progress, optional
         Told about every step.
+    checkpoint_dir : path-like, optional
+        Folder for the checkpoints of ``config.checkpoint_at``; without it they stay in memory.
 
     Raises
     ------
@@ -255,6 +203,7 @@ class Trainer:
         metrics: Metrics | None = None,
         callbacks: Sequence[Callback] = (),
         progress: Progress = silent,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         check_integer(config.steps, name="steps", owner="Trainer", low=1)
         check_integer(config.threads, name="threads", owner="Trainer", low=1)
@@ -270,6 +219,8 @@ class Trainer:
         self.metrics = metrics
         self.callbacks = tuple(callbacks)
         self.progress = progress
+        self.checkpoint_dir = None if checkpoint_dir is None else Path(checkpoint_dir)
+        self._resumed: dict[str, Any] | None = None
         self.optimizer = make_optimizer(model, config)
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, make_schedule(config.schedule, config.steps)
@@ -303,10 +254,14 @@ class Trainer:
         batches = make_batches(data, self.config.batch_size, order)
         rows: list[tuple[int, dict[str, Any]]] = []
         losses: list[float] = []
+        kept: dict[int, Checkpoint] = {}
         with _scope(self.config, noise.initial_seed()):
             self.model.to(self.config.device)
             self.model.train()
-            for step in range(self.config.steps + 1):
+            first = self._go_on(batches, noise, losses)
+            for step in range(first, self.config.steps + 1):
+                if is_due(step, self.config.checkpoint_at):
+                    kept[step] = keep(self, step, batches, noise, losses)
                 loss, extra = self._loss(next(batches), noise)
                 losses.append(float(loss.detach()))
                 if not math.isfinite(losses[-1]):
@@ -314,17 +269,64 @@ class Trainer:
                         f"Trainer.fit: the loss must stay finite; it is {losses[-1]} at step "
                         f"{step}. Lower the learning rate, or clip the gradient."
                     )
-                if step in (0, self.config.steps) or self._is_due(step):
+                if step in (0, self.config.steps) or is_due(step, self.config.eval_at):
                     values = {"loss": float(np.mean(losses)), **extra, **self._measured(step)}
                     rows.append((step, values))
-                    losses = []
+                    losses.clear()
                     if self._ends(step, values):
                         break
                 if step < self.config.steps:
                     self._update(loss)
                     self.progress("train", step + 1, self.config.steps)
             self.model.eval()
-        return TrainLog(self._dataset(rows), time.perf_counter() - start, self.config)
+        return TrainLog(self._dataset(rows), time.perf_counter() - start, self.config, kept)
+
+    def resume(self, checkpoint: Checkpoint | str | os.PathLike[str]) -> Self:
+        """Let the next ``fit`` go on from a checkpoint, as if there had been no break.
+
+        Parameters
+        ----------
+        checkpoint : Checkpoint or path-like
+            One of ``TrainLog.checkpoints``, or its file.
+
+        Returns
+        -------
+        Self
+            The trainer; its network has the weights of the checkpoint.
+
+        Raises
+        ------
+        StoreError
+            If the file is missing, damaged, or of another format.
+        ParameterError
+            If the network or the optimiser is not the one of the checkpoint, or the checkpoint is
+            beyond ``config.steps``.
+
+        Notes
+        -----
+        With the data and the configuration of before, weights and losses are equal bit by bit to
+        those of an uninterrupted training; the log begins at the step of the checkpoint.
+        """
+        if not isinstance(checkpoint, Checkpoint):
+            checkpoint = Checkpoint.read(checkpoint)
+        if checkpoint.step > self.config.steps:
+            raise ParameterError(
+                f"Trainer.resume: the checkpoint must be within the {self.config.steps} steps of "
+                f"the configuration; it is at step {checkpoint.step}."
+            )
+        self._resumed = restore(self, checkpoint)
+        return self
+
+    def _go_on(self, batches: Any, noise: torch.Generator, losses: list[float]) -> int:
+        """Put streams where a checkpoint left them, and return the step to begin with."""
+        state, self._resumed = self._resumed, None
+        if state is None:
+            return 0
+        batches.load_state(state["batches"])
+        noise.set_state(state["noise"])
+        torch.set_rng_state(state["dropout"])
+        losses.extend(state["losses"])
+        return int(state["step"])
 
     def _loss(self, batch: Batch, noise: torch.Generator) -> tuple[torch.Tensor, Mapping[str, Any]]:
         moved = tuple(part.to(self.config.device) for part in batch)
@@ -338,12 +340,6 @@ class Trainer:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
         self.optimizer.step()
         self.scheduler.step()
-
-    def _is_due(self, step: int) -> bool:
-        due = self.config.eval_at
-        if callable(due):
-            return bool(due(step))
-        return step % due == 0 if isinstance(due, int) else step in due
 
     def _measured(self, step: int) -> Mapping[str, Any]:
         if self.metrics is None:

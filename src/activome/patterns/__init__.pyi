@@ -19,6 +19,7 @@ from .tensor_rank import factor_match_score as factor_match_score
 from .hmm_glm import HMMGLM as HMMGLM
 from .n_states import StatesResult as StatesResult
 from .n_states import choose_n_states as choose_n_states
+from .sparse_autoencoder import SparseAutoencoder as SparseAutoencoder
 from .unit_expertise import UnitExpertise as UnitExpertise
 from .unit_expertise import average_precision as average_precision
 from .unit_expertise import chance_average_precision as chance_average_precision
