@@ -221,4 +221,13 @@ METHODS: tuple[Method, ...] = (
     Method("massive_ratio", "activome.geometry.massive", "function"),
     Method("next_token_loss", "activome.interventions.training_trace", "function"),
     Method("training_trace", "activome.interventions.training_trace", "function"),
+    Method("double_dissociation", "activome.interventions.double_dissociation", "function"),
+    Method("head_features", "activome.interventions.head_features", "function"),
+    Method("head_means", "activome.interventions.head_scores", "function"),
+    Method("head_scores", "activome.interventions.head_scores", "function"),
+    Method("alpha_for_kl", "activome.interventions.steering", "function"),
+    Method("steer", "activome.interventions.steering", "function"),
+    Method("plot_feature", "activome.patterns.plots", "function"),
+    Method("select_heads", "activome.patterns.select_heads", "function"),
+    Method("TaskSpecialization", "activome.patterns.task_specialization", "sample"),
 )

@@ -34,3 +34,9 @@ from .taps import Taps as Taps
 from .taps import edit as edit
 from .training_trace import next_token_loss as next_token_loss
 from .training_trace import training_trace as training_trace
+from .double_dissociation import double_dissociation as double_dissociation
+from .head_features import head_features as head_features
+from .head_scores import head_means as head_means
+from .head_scores import head_scores as head_scores
+from .steering import alpha_for_kl as alpha_for_kl
+from .steering import steer as steer
