@@ -29,12 +29,16 @@ from activome.samples.null_recordings import null_recording
 
 KINDS = ("poisson", "ar1", "drift", "heavy_tailed", "ragged")
 # Ensembles and graph stand together: they rest on the same partition, found once per recording.
-GROUPS = ("activity graph", "dimensions", "parts", "geometry", "decoding")
+GROUPS = (
+    "activity graph", "dimensions", "parts", "trials", "states", "changes", "geometry", "decoding",
+    "decoding_over_time",
+)  # fmt: skip
 _ENTRIES = {entry.name: entry for entry in SECTIONS}
 _PICTURES = (
     "dimensions._figure", "parts._figure", "parts._choice", "graph._figure", "geometry._figure",
     "decoding._scores", "decoding._traces", "decoding._confusion", "statistics._figure",
-    "activity._figures", "overview._figure",
+    "activity._figures", "overview._figure", "decoding_over_time._figure", "trials._figure",
+    "changes._figure", "states._figure", "states._choice",
 )  # fmt: skip
 
 

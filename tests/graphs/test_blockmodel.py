@@ -11,6 +11,7 @@ from scipy import sparse, special
 from sklearn.metrics import normalized_mutual_info_score
 
 from activome.errors import ActivityError, ParameterError
+from activome.graphs._blockmodel_kernels import EXPONENTIAL, factorials, pair_score
 from activome.graphs.blockmodel import WeightedBlockModel, description_length
 
 Array = np.ndarray[Any, Any]
@@ -126,6 +127,39 @@ def test_results_describe_the_blocks() -> None:
     assert WeightedBlockModel().fit(np.zeros((5, 5))).labels_.tolist() == [0] * 5
 
 
+def test_levels_are_the_cheapest_mergers() -> None:
+    adjacency, _ = planted(40, 5, (0.9, 6.0), (0.15, 1.0), 2)
+    model = WeightedBlockModel(random_state=0).fit(adjacency)
+    assert model.n_blocks_ > 2
+    labels = model.labels_
+    for level in model.levels_:
+        pairs = [(r, s) for r in range(labels.max() + 1) for s in range(r)]
+        lengths = [by_definition(adjacency, np.where(labels == r, s, labels)) for r, s in pairs]
+        assert by_definition(adjacency, level) == pytest.approx(min(lengths))
+        labels = level
+
+
+def test_a_large_sparse_graph_is_read_as_it_is() -> None:
+    adjacency, truth = planted(300, 4, (0.3, 2.0), (0.03, 1.0), 0)
+    dense = WeightedBlockModel(random_state=0).fit(adjacency)
+    thin = WeightedBlockModel(random_state=0).fit(sparse.coo_array(adjacency))
+    np.testing.assert_array_equal(dense.labels_, thin.labels_)
+    assert dense.description_length_ == thin.description_length_
+    assert normalized_mutual_info_score(truth, dense.labels_) > 0.95
+    scaled = WeightedBlockModel(random_state=0).fit(1e6 * adjacency)
+    np.testing.assert_array_equal(dense.labels_, scaled.labels_)
+    np.testing.assert_allclose(scaled.block_weight_, 1e6 * dense.block_weight_)
+
+
+def test_factorials_beyond_the_table() -> None:
+    short, whole = factorials(3, 0.0), factorials(1000, 0.0)
+    assert short.size < 10
+    for e in (200.0, 4000.0, 70_000.0):
+        by_series = pair_score(EXPONENTIAL, 1e5, e, 300.0, 1.0, short)
+        by_table = pair_score(EXPONENTIAL, 1e5, e, 300.0, 1.0, whole)
+        assert by_series == pytest.approx(by_table, rel=1e-12)
+
+
 def test_refusals() -> None:
     good = np.ones((4, 4))
     lopsided = good.copy()
@@ -136,6 +170,8 @@ def test_refusals() -> None:
         (-good, "must not be negative"),
         (lopsided, "nodes 0 and 1 have 3 and 1"),
         (good * np.nan, "must be finite"),
+        (sparse.csr_array(lopsided), "nodes 0 and 1 have 3 and 1"),
+        (sparse.csr_array(good * np.nan), "must be finite"),
     ]
     for values, message in cases:
         with pytest.raises(ActivityError, match=message):

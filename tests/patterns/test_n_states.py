@@ -12,8 +12,7 @@ from activome.patterns.semi_nmf import SemiNMF
 from activome.samples.generators import states
 
 MODEL = HMMGLM(
-    prior="gaussian", share_bias=False, link="exp", n_init=1, max_iter=8, m_steps=15, lr=0.1,
-    random_state=0,
+    prior="gaussian", share_bias=False, link="exp", n_init=3, max_iter=20, random_state=0,
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from scipy.optimize import nnls
 
 from activome.activity.schema import make
 from activome.errors import ActivityError, ConvergenceWarning, ParameterError
-from activome.patterns._tensor_kernels import khatri_rao, split_modes
+from activome.patterns._tensor_kernels import khatri_rao, split_modes, thin_product
 from activome.patterns.tensor import NonnegativeCP
 from activome.patterns.tensor_rank import choose_rank, factor_match_score
 
@@ -46,6 +46,16 @@ def test_planted_parts_are_found(shape: tuple[int, ...]) -> None:
         np.testing.assert_allclose(np.linalg.norm(factor, axis=0), 1.0)
         assert factor.min() >= 0
     assert (np.diff(model.weights_) <= 0).all()
+
+
+@pytest.mark.parametrize("shape", [(7, 9), (600, 50), (3, 70_000), (300, 2000)])
+def test_products_by_pieces(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    matrix = rng.random(shape)
+    for is_left, side in ((False, 1), (True, 0)):
+        thin = rng.random((shape[side], 5))
+        wanted = matrix.T @ thin if is_left else matrix @ thin
+        np.testing.assert_allclose(thin_product(matrix, thin, is_left=is_left), wanted, rtol=1e-12)
 
 
 def test_two_modes_end_where_no_mode_can_gain() -> None:

@@ -12,6 +12,8 @@ from activome.activity.schema import Activity, make
 from activome.report.recording import Recording, open_recording
 from activome.report.registry import SECTIONS
 from activome.report.settings import ReportSettings
+from activome.samples.generators import states
+from activome.samples.responses import autoregression
 from null_rates import GROUPS, KINDS, false_statements, no_pictures, says_there_is
 
 ENTRIES = {entry.name: entry for entry in SECTIONS}
@@ -64,3 +66,50 @@ def test_structure_is_found_where_it_is(name: str, signed: bool) -> None:
     values = np.repeat(drive, 5, axis=1) * 1.5 + rng.normal(size=(400, 10))
     recording = _open(make(values, sampling_rate=10.0), 0)
     assert says_there_is(ENTRIES[name].analyse()(recording, SETTINGS))
+
+
+def test_parts_of_trials_are_found_where_they_are() -> None:
+    rate = np.full((30, 6, 8), 0.5)
+    rate[::2, 1:3, :4] += 6.0
+    rate[::3, 3:5, 4:] += 6.0
+    counts = np.random.default_rng(0).poisson(rate)
+    recording = _open(make(counts, sampling_rate=10.0, kind="spikes", units="events"), 0)
+    section = ENTRIES["trials"].analyse()(recording, SETTINGS)
+    assert says_there_is(section)
+    assert section.numbers["n_parts"] >= 2
+
+
+def test_a_change_of_communities_is_found_where_it_is() -> None:
+    rng = np.random.default_rng(0)
+    drive = np.repeat(rng.normal(size=(800, 2)), 4, axis=1)
+    drive[400:] = drive[400:, [0, 1, 4, 5, 2, 3, 6, 7]]
+    values = drive + 0.7 * rng.normal(size=drive.shape)
+    section = ENTRIES["changes"].analyse()(_open(make(values, sampling_rate=10.0), 0), SETTINGS)
+    assert says_there_is(section)
+    assert section.numbers["moved"] > 0.2
+
+
+@pytest.mark.parametrize("name", ["trials", "changes"])
+def test_what_a_recording_is_too_short_for_is_said(name: str) -> None:
+    values = np.cumsum(np.random.default_rng(0).normal(size=(120, 4)), axis=0)
+    section = ENTRIES[name].analyse()(_open(make(values, sampling_rate=10.0), 0), SETTINGS)
+    assert section.verdict.kind == "not applicable"
+    assert section.code.splitlines()[2].startswith("print(dict(grid.sizes))")
+
+
+def test_states_are_found_where_they_are() -> None:
+    activity, _ = states(10, 3, n_times=600, n_trials=1, stay=0.97, random_state=0)
+    section = ENTRIES["states"].analyse()(_open(activity.isel(trial=0), 0), SETTINGS)
+    assert says_there_is(section)
+    assert section.numbers["n_states"] == 3
+    assert len(section.arrays["pattern"]) == 3
+
+
+def test_one_state_is_enough_for_what_is_slow_and_shared() -> None:
+    rng = np.random.default_rng(0)
+    drive = autoregression((1, 800, 2), 0.9, rng)[0]
+    values = drive @ rng.normal(size=(2, 10)) + rng.normal(size=(800, 10))
+    section = ENTRIES["states"].analyse()(_open(make(values, sampling_rate=10.0), 0), SETTINGS)
+    assert not says_there_is(section)
+    assert section.headline == ("1", "state is enough")
+    assert section.statements[0].text.startswith("One state is enough")

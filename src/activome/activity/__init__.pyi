@@ -59,3 +59,4 @@ from .worm import normalise_label as normalise_label
 from .worm import read_worms as read_worms
 from .worm import to_parquet as to_parquet
 from .worm import to_zarr as to_zarr
+from .populations import pseudo_populations as pseudo_populations

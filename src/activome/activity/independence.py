@@ -15,7 +15,7 @@ from activome.activity.schema import Activity
 from activome.activity.stacking import to_samples
 from activome.errors import ActivityError
 
-__all__ = ["IndependentUnits"]
+__all__ = ["IndependentUnits", "trial_lengths"]
 
 Array = np.ndarray[Any, Any]
 _MIN_SAMPLES = 10
@@ -241,7 +241,7 @@ def _read(activity: Any, owner: str) -> tuple[Array, Array, Array]:
         check_finite(stacked, owner=owner, axes=("sample", "unit"))
     names = index.unit_coords.get("unit")
     labels = np.arange(stacked.shape[1]) if names is None else np.asarray(names)
-    return stacked.astype(np.float64), labels, _trial_lengths(activity, index.mask, len(stacked))
+    return stacked.astype(np.float64), labels, trial_lengths(activity, index.mask, len(stacked))
 
 
 def _memory_factor(centred: Array) -> Array:
@@ -255,7 +255,23 @@ def _memory_factor(centred: Array) -> Array:
     return np.asarray((1.0 + memory / 2) ** 0.25)
 
 
-def _trial_lengths(activity: Activity, mask: Array | None, n_samples: int) -> Array:
+def trial_lengths(activity: Activity, mask: Array | None, n_samples: int) -> Array:
+    """Return the number of valid samples of each trial.
+
+    Parameters
+    ----------
+    activity : xarray.DataArray
+        An Activity.
+    mask : ndarray of bool, shape (n_trials, n_times), optional
+        Valid samples.
+    n_samples : int
+        Valid samples of all trials.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_trials,)
+        Samples per trial; one trial where there is no such dim.
+    """
     if "trial" not in activity.dims:
         return np.array([n_samples])
     if mask is not None:

@@ -205,7 +205,7 @@ def decode_label(
         kind="continuous" if classes is None else "categorical",
         per=design.per,
         classes=classes,
-        in_runs=design.per == "trial" and _comes_in_runs(design.target),
+        in_runs=design.per == "trial" and comes_in_runs(design.target),
     )
 
 
@@ -296,7 +296,7 @@ def _interval(
     return found.low, found.high
 
 
-def _comes_in_runs(target: Array) -> bool:
+def comes_in_runs(target: Array) -> bool:
     """Whether equal labels stand side by side more often than in random order, at four sigma."""
     n = target.size
     codes = np.unique(target, return_inverse=True)[1]

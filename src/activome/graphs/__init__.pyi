@@ -12,3 +12,9 @@ from .connectome import read_connectome as read_connectome
 from .connectome import read_functional_atlas as read_functional_atlas
 from .blockmodel import WeightedBlockModel as WeightedBlockModel
 from .blockmodel import description_length as description_length
+from .filaments import FilamentGraph as FilamentGraph
+from .filaments import centre_line as centre_line
+from .filaments import filament_graph as filament_graph
+from .affinity import derivative_affinity as derivative_affinity
+from .changing import ChangingCommunities as ChangingCommunities
+from .changing import changing_communities as changing_communities

@@ -38,3 +38,4 @@ from .dendrites import false_negative_probability as false_negative_probability
 from .dendrites import optimal_threshold as optimal_threshold
 from .dendrites import overlap_pmf as overlap_pmf
 from .dendrites import union_false_match_probability as union_false_match_probability
+from .population import PopulationNet as PopulationNet

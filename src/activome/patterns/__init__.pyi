@@ -17,6 +17,9 @@ from .tensor_rank import RankResult as RankResult
 from .tensor_rank import choose_rank as choose_rank
 from .tensor_rank import factor_match_score as factor_match_score
 from .hmm_glm import HMMGLM as HMMGLM
+from .found_states import FoundStates as FoundStates
+from .found_states import find_states as find_states
+from .population_hmm import PopulationHMM as PopulationHMM
 from .n_states import StatesResult as StatesResult
 from .n_states import choose_n_states as choose_n_states
 from .sparse_autoencoder import SparseAutoencoder as SparseAutoencoder
@@ -26,3 +29,7 @@ from .unit_expertise import chance_average_precision as chance_average_precision
 from .plots import plot_feature as plot_feature
 from .select_heads import select_heads as select_heads
 from .task_specialization import TaskSpecialization as TaskSpecialization
+from .colour_clustering import ColourClustering as ColourClustering
+from .dynamic_connectome import DynamicConnectome as DynamicConnectome
+from .trial_parts import TrialParts as TrialParts
+from .trial_parts import trial_parts as trial_parts

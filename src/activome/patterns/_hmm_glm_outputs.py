@@ -15,9 +15,10 @@ from activome.activity.estimators.sequence import SequenceEstimator
 from activome.activity.matching import match_labels
 from activome.errors import ActivityError
 from activome.patterns._counts import check_counts, stack_sequences
-from activome.patterns._glm_newton import inverse_link, log_prob
+from activome.patterns._glm_newton import inverse_link
 from activome.patterns._history import history_features
 from activome.patterns._hmm import forward_backward, log_likelihood, viterbi
+from activome.patterns._hmm_glm_blocks import emissions
 
 __all__ = ["SwitchingOutputs"]
 
@@ -183,12 +184,9 @@ class SwitchingOutputs(SequenceEstimator):
         return all_counts, all_states
 
     def _emissions(self, past: Array, counts: Array, weights: Array, bias: Array) -> Array:
-        full = np.broadcast_to(bias, weights.shape[:2])
-        columns = [
-            log_prob(counts, past @ w.T + b, "poisson", self.link).sum(axis=1)
-            for w, b in zip(weights, full, strict=True)
-        ]
-        return np.stack(columns, axis=1)
+        full = np.broadcast_to(bias, weights.shape[:2]).copy()
+        constant = special.gammaln(counts + 1.0).sum(axis=1, keepdims=True)
+        return np.asarray(emissions(past, counts, weights, full, self.link) - constant)
 
     def _model(self, X: Any) -> tuple[Array, Array, tuple[Array, Array, Array, Array], Any]:
         check_is_fitted(self)

@@ -7,66 +7,12 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from activome._compile import kernel
+from activome.patterns._hmm_glm_blocks import expected
 
-__all__ = ["Adam", "expected", "gaussian_step", "hard_weights", "onehot_start", "onehot_step"]
+__all__ = ["Adam", "gaussian_step", "hard_weights", "onehot_start", "onehot_step"]
 
 Array = np.ndarray[Any, Any]
 Parameters = dict[str, Array]
-_LINKS = {"sigmoid": 0, "softplus": 1, "exp": 2}
-# Bins in which a state is less likely than this add nothing that double precision would show.
-_NEGLIGIBLE = 1e-9
-
-
-@kernel()
-def _expected(
-    past: Array, counts: Array, gamma: Array, weights: Array, bias: Array, link: int,
-    g_weights: Array, g_bias: Array,
-) -> float:  # fmt: skip
-    n_times, n_units = counts.shape
-    total = 0.0
-    for t in range(n_times):
-        for s in range(gamma.shape[1]):
-            g = gamma[t, s]
-            if g < _NEGLIGIBLE:
-                continue
-            for n in range(n_units):
-                eta = bias[s, n]
-                for m in range(n_units):
-                    eta += weights[s, n, m] * past[t, m]
-                small = np.exp(-abs(eta))
-                tail = np.log1p(small)
-                x = counts[t, n]
-                slope = 1.0 / (1.0 + small) if eta >= 0.0 else small / (1.0 + small)
-                if link == 0:
-                    log_mean, mean = min(eta, 0.0) - tail, slope
-                    change = (x - mean) * (1.0 - mean)
-                elif link == 1:
-                    mean = max(eta, 0.0) + tail
-                    log_mean = np.log(mean) if eta > -30.0 else eta
-                    change = x * slope / mean - slope if eta > -30.0 else x - mean
-                else:
-                    log_mean, mean = eta, np.exp(min(eta, 700.0))
-                    change = x - mean
-                total += g * (x * log_mean - mean)
-                change *= g
-                g_bias[s, n] += change
-                for m in range(n_units):
-                    g_weights[s, n, m] += change * past[t, m]
-    return total
-
-
-def expected(
-    past: Array, counts: Array, gamma: Array, weights: Array, bias: Array, link: str
-) -> tuple[float, Array, Array]:
-    """Return the expected log likelihood without constants, and its gradients.
-
-    ``past`` and ``counts`` are (n_times, n_units), ``gamma`` (n_times, n_states), ``weights``
-    (n_states, n_units, n_units) and ``bias`` (n_states, n_units).
-    """
-    g_weights, g_bias = np.zeros_like(weights), np.zeros_like(bias)
-    value = _expected(past, counts, gamma, weights, bias, _LINKS[link], g_weights, g_bias)
-    return float(value), g_weights, g_bias
 
 
 class Adam:
@@ -128,11 +74,10 @@ def onehot_start(weights: Array, bias: Array) -> Parameters:
     return {"logits": logits, "raw": raw, "prior": logits.mean(axis=0), "bias": bias.copy()}
 
 
-def hard_weights(parameters: Parameters, allowed: Array) -> tuple[Array, Array]:
-    """Return weights under the most likely sign of every pair, and these signs."""
-    signs = parameters["logits"].argmax(axis=-1) - 1
-    signs = signs * allowed.astype(np.int64)
-    return signs * np.logaddexp(0.0, parameters["raw"]), signs
+def hard_weights(parameters: Parameters, allowed: Array) -> Array:
+    """Return the weights under the most likely sign of every pair."""
+    signs = parameters["logits"].argmax(axis=-1) - 1.0
+    return np.asarray(signs * allowed * np.logaddexp(0.0, parameters["raw"]))
 
 
 def onehot_step(

@@ -13,6 +13,9 @@ __all__ = ["Sweeper", "khatri_rao", "reconstruct", "split_modes"]
 
 Array = np.ndarray[Any, Any]
 _INNER = 4
+# Multiplications of one call: up to a million the library multiplies in place, without packing the
+# operands first, which for a handful of columns costs more than the product itself.
+_AT_ONCE, _ROWS_AT_ONCE = 900_000, 256
 
 
 def khatri_rao(factors: list[Array]) -> Array:
@@ -34,6 +37,24 @@ def split_modes(shape: tuple[int, ...]) -> int:
     """Return where to fold a tensor to a matrix so that its longer side is the shortest."""
     sides = [max(math.prod(shape[:h]), math.prod(shape[h:])) for h in range(1, len(shape))]
     return 1 + int(np.argmin(sides))
+
+
+def thin_product(matrix: Array, thin: Array, *, is_left: bool) -> Array:
+    """Return ``matrix @ thin``, or ``matrix.T @ thin``, for a thin matrix of few columns."""
+    thin = np.ascontiguousarray(thin, dtype=matrix.dtype)
+    (n_rows, n_columns), rank = matrix.shape, thin.shape[1]
+    height = min(n_rows, _ROWS_AT_ONCE)
+    width = max(8, _AT_ONCE // (height * rank))
+    out = np.zeros((n_columns, rank) if is_left else (n_rows, rank))
+    for top in range(0, n_rows, height):
+        rows = slice(top, top + height)
+        for left in range(0, n_columns, width):
+            columns = slice(left, left + width)
+            if is_left:
+                out[columns] += (thin[rows].T @ matrix[rows, columns]).T
+            else:
+                out[rows] += matrix[rows, columns] @ thin[columns]
+    return out
 
 
 @kernel()
@@ -92,10 +113,10 @@ class Sweeper:
         h = self.split
         if self.rows.size:
             self._fill(factors)
-        self._side(factors, factors[h:], 0, self.matrix)
+        self._side(factors, factors[h:], 0)
         if self.rows.size:
             self._fill(factors)
-        product, gram = self._side(factors, factors[:h], h, self.matrix.T)
+        product, gram = self._side(factors, factors[:h], h)
         cross = float(np.sum(product * factors[-1]))
         whole = float(np.sum(gram * (factors[-1].T @ factors[-1])))
         total = _squares(self.matrix) if self.rows.size else self.total
@@ -110,13 +131,11 @@ class Sweeper:
         sides = khatri_rao(factors[: self.split]), khatri_rao(factors[self.split :])
         fill_missing(self.matrix, self.rows, self.columns, *sides, True)
 
-    def _side(
-        self, factors: list[Array], others: list[Array], first: int, matrix: Array
-    ) -> tuple[Array, Array]:
+    def _side(self, factors: list[Array], others: list[Array], first: int) -> tuple[Array, Array]:
         """Update the modes of one side; return product and Gram matrix of the last one."""
         mine = factors[: self.split] if first == 0 else factors[first:]
-        folded = np.asarray(matrix @ khatri_rao(others).astype(matrix.dtype, copy=False))
-        folded = folded.astype(np.float64, copy=False).reshape(*(len(f) for f in mine), -1)
+        product = thin_product(self.matrix, khatri_rao(others), is_left=first > 0)
+        folded = product.reshape(*(len(f) for f in mine), -1)
         outer = np.ones((folded.shape[-1],) * 2)
         for other in others:
             outer = outer * (other.T @ other)

@@ -14,6 +14,8 @@ from activome.errors import ActivityError, ConvergenceWarning
 from activome.patterns._counts import check_counts, predictor_of, stack_sequences
 from activome.patterns._history import exponential_basis, history_features
 from activome.patterns._hmm import forward_backward
+from activome.patterns._hmm_glm_blocks import emissions
+from activome.patterns._hmm_glm_newton import newton_step
 from activome.patterns._hmm_glm_outputs import SwitchingOutputs
 from activome.patterns._hmm_glm_steps import (
     Adam,
@@ -29,6 +31,13 @@ Array = np.ndarray[Any, Any]
 # Weight of the one-hot prior and its learning rate beside those of the Gaussian (our choice).
 _ONEHOT_STRENGTH, _ONEHOT_RATE = 4.0, 1.5
 _FALL = 1e-9
+_MOST_NEWTON_UNITS = 64
+_START_SPREAD = 0.3
+
+
+def _signed(parameters: dict[str, Array]) -> dict[str, Array]:
+    start = onehot_start(parameters["weights"], parameters["bias"])
+    return start | {"transition": parameters["transition"]}
 
 
 class HMMGLM(SwitchingOutputs):
@@ -59,7 +68,8 @@ class HMMGLM(SwitchingOutputs):
     gaussian_scale : float in (0, inf), default=1/3
         Standard deviation of weights around the common matrix.
     learn_scale : bool, default=False
-        Set it to the root mean square deviation after each round.
+        Set it to the root mean square deviation after each round, at least 0.001; states that the
+        counts do not tell apart may shrink to one.
     tau : float in (0, inf), default=0.5
         Temperature of the relaxed one-hot choice.
     prior_weight : float in [0, inf), default=1.0
@@ -71,11 +81,14 @@ class HMMGLM(SwitchingOutputs):
     max_iter : int, default=20
         Most rounds of EM.
     m_steps : int, default=30
-        Gradient steps per round.
+        Gradient steps of Adam per round.
     lr : float in (0, inf), default=0.02
         Learning rate of these steps.
     warm_start : {"gaussian", "none"}, default="gaussian"
-        Whether the one-hot model starts at the best Gaussian fit.
+        Whether the one-hot model starts at the best Gaussian fit, or at random ``n_init`` times.
+    solver : {"auto", "newton", "adam"}, default="auto"
+        M step without or with a Gaussian prior: one step of Fisher scoring, or ``m_steps`` of
+        Adam; auto is the former up to 64 units. The one-hot model always takes Adam.
     tol : float in (0, inf), default=1e-5
         Relative change of the objective at which EM is done.
     random_state : int, numpy.random.Generator or None, default=None
@@ -90,7 +103,7 @@ class HMMGLM(SwitchingOutputs):
     transition_ : ndarray of float64, shape (n_states, n_states)
         Transition probabilities; the first state is uniform.
     adjacency_ : ndarray of int64, shape (n_states, n_units, n_units)
-        Signs of the weights: -1, 0 or 1. Without the one-hot prior, 0 is up to 0.1.
+        Signs of the weights: -1, 0 or 1; 0 stands for weights of up to 0.1.
     prior_mean_ : ndarray of float64, shape (n_units, n_units)
         Common matrix: mean of the weights over states.
     prior_probs_ : ndarray of float64 or None, shape (n_units, n_units, 3)
@@ -116,12 +129,14 @@ class HMMGLM(SwitchingOutputs):
 
     Notes
     -----
-    Forward-backward is done in logarithms. The M step takes ``m_steps`` Adam steps on all bins and
-    keeps the best point, so that without or with a Gaussian prior of fixed scale the objective
-    never falls; a fall by more than 1e-9 of its size is an error. The one-hot model draws a Gumbel
-    sample per step and is evaluated at its hard choices, so its history may fall. It starts at the
-    Gaussian fit, with a prior four times as heavy and 1.5 times the learning rate (our choice:
-    from scratch it lags). The diagonal, a unit's own past, is no wiring.
+    Forward-backward is done in logarithms. An M step never lowers the objective without or with a
+    Gaussian prior of fixed scale: the step of a unit is halved until it does not fall, and Adam
+    keeps the best point; a fall by more than 1e-9 of its size is an error. Fisher scoring (our
+    choice; the paper takes gradient steps) costs ``n_times n_states n_units**3`` a round. The
+    one-hot model draws a Gumbel sample per step and is evaluated at its hard choices, so its
+    history may fall. It starts at the Gaussian fit, with a prior four times as heavy and 1.5 times
+    the learning rate (our choice: from scratch it lags). The diagonal, a unit's own past, is no
+    wiring.
 
     References
     ----------
@@ -159,6 +174,7 @@ class HMMGLM(SwitchingOutputs):
         m_steps: int = 30,
         lr: float = 0.02,
         warm_start: str = "gaussian",
+        solver: str = "auto",
         tol: float = 1e-5,
         random_state: RandomState = None,
     ) -> None:
@@ -179,6 +195,7 @@ class HMMGLM(SwitchingOutputs):
         self.m_steps = m_steps
         self.lr = lr
         self.warm_start = warm_start
+        self.solver = solver
         self.tol = tol
         self.random_state = random_state
 
@@ -195,6 +212,7 @@ class HMMGLM(SwitchingOutputs):
             ("basis", ("exponential", "uniform")),
             ("link", ("sigmoid", "softplus", "exp")),
             ("warm_start", ("gaussian", "none")),
+            ("solver", ("auto", "newton", "adam")),
         ):
             check_choice(getattr(self, name), known, name=name, owner=owner)
 
@@ -216,19 +234,16 @@ class HMMGLM(SwitchingOutputs):
         n_units = counts.shape[1]
         self._allowed = np.ones((n_units, n_units)) - (0 if self.self_coupling else np.eye(n_units))
         data = (past, counts, offsets)
-        self.scale_ = float(self.gaussian_scale)
-        prior = "gaussian" if self.prior == "onehot" else self.prior
+        is_cold = self.prior == "onehot" and self.warm_start == "none"
+        first = "gaussian" if self.prior == "onehot" and not is_cold else self.prior
         best: dict[str, Any] = {}
         for generator in spawn_generators(self.random_state, int(self.n_init)):
-            found = self._climb(data, self._start(counts, generator), prior, generator)
+            start = self._start(counts, generator)
+            found = self._climb(data, _signed(start) if is_cold else start, first, generator)
             if not best or found["ll"] > best["ll"]:
                 best = found | {"generator": generator}
-        if self.prior == "onehot":
-            if self.warm_start == "none":
-                best |= {"parameters": self._start(counts, best["generator"])}
-            first = best["parameters"]
-            start = onehot_start(first["weights"], first["bias"])
-            start["transition"] = first["transition"]
+        if self.prior == "onehot" and not is_cold:
+            start = _signed(best["parameters"])
             best = self._climb(data, start, "onehot", best["generator"])
         self._keep(best)
 
@@ -239,7 +254,9 @@ class HMMGLM(SwitchingOutputs):
         bias = np.array([predictor_of(mean, self.link) for mean in counts.mean(axis=0)])
         rows = 1 if self.share_bias else n_states
         wobble = 0.0 if self.share_bias else 0.1 * generator.standard_normal((rows, n_units))
-        weights = 0.01 * generator.standard_normal((n_states, n_units, n_units))
+        # From almost equal states a whole Newton step goes to a poor optimum more often than not.
+        spread = _START_SPREAD * min(1.0, (20 / n_units) ** 0.5)
+        weights = spread * generator.standard_normal((n_states, n_units, n_units))
         return {
             "weights": weights * self._allowed,
             "bias": np.tile(bias, (rows, 1)) + wobble,
@@ -255,51 +272,62 @@ class HMMGLM(SwitchingOutputs):
     ) -> dict[str, Any]:
         past, counts, offsets = data
         adam = Adam(self.lr * (_ONEHOT_RATE if prior == "onehot" else 1.0))
-        history: list[float] = []
+        scale, history = float(self.gaussian_scale), list[float]()
+        log_pi = np.full(int(self.n_states), -np.log(self.n_states))
+        constant = float(special.gammaln(counts + 1.0).sum())
+        log_b = self._log_b(past, counts, parameters, prior)
         for _ in range(int(self.max_iter) + 1):
-            weights = self._weights(parameters, prior)[0]
-            log_b = self._emissions(past, counts, weights, parameters["bias"])
-            log_pi = np.full(len(weights), -np.log(len(weights)))
             with np.errstate(divide="ignore"):
                 log_p = np.log(parameters["transition"])
             gamma, pairs, ll = forward_backward(log_b, log_p, log_pi, offsets)
-            history.append(ll + self._log_prior(parameters, prior))
+            ll -= constant
+            history.append(ll + self._log_prior(parameters, prior, scale))
             if self._is_done(history, prior) or len(history) > self.max_iter:
                 break
             # A thousandth of a transition each keeps rare ones possible.
             expected_pairs = pairs + 1e-3
-            parameters = dict(parameters)
-            transition = expected_pairs / expected_pairs.sum(axis=1, keepdims=True)
-            part = (past, counts, gamma)
             rest = {k: v for k, v in parameters.items() if k != "transition"}
+            part, precision = (past, counts, gamma), self._precision(prior, scale)
             steps, link = int(self.m_steps), self.link
-            if prior == "onehot":
+            if prior != "onehot" and self._takes_newton(counts.shape[1]):
+                rest, log_b = newton_step(rest, part, link, precision, self._allowed)
+            elif prior == "onehot":
                 strength = _ONEHOT_STRENGTH * self.prior_weight
                 rest = onehot_step(
                     rest, part, link, steps, adam, self.tau, strength, self._allowed, generator
                 )
+                log_b = self._log_b(past, counts, rest, prior)
             else:
-                precision = self._precision(prior)
                 rest = gaussian_step(rest, part, link, steps, adam, precision, self._allowed)
-                if prior == "gaussian" and self.learn_scale and self.n_states > 1:
-                    spread = rest["weights"] - rest["weights"].mean(axis=0)
-                    self.scale_ = max(float(np.sqrt((spread**2).mean())), 1e-3)
+                log_b = self._log_b(past, counts, rest, prior)
+            if prior == "gaussian" and self.learn_scale and self.n_states > 1:
+                spread = rest["weights"] - rest["weights"].mean(axis=0)
+                scale = max(float(np.sqrt((spread**2).mean())), 1e-3)
+            transition = expected_pairs / expected_pairs.sum(axis=1, keepdims=True)
             parameters = rest | {"transition": transition}
         weights, signs = self._weights(parameters, prior)
         return {
             "parameters": parameters, "weights": weights, "signs": signs, "ll": ll,
-            "history": np.array(history), "prior": prior,
+            "history": np.array(history), "prior": prior, "scale": scale,
         }  # fmt: skip
 
-    def _precision(self, prior: str) -> float:
-        return self.prior_weight / self.scale_**2 if prior == "gaussian" else 0.0
+    def _log_b(self, past: Array, counts: Array, parameters: dict[str, Array], prior: str) -> Array:
+        weights = self._weights(parameters, prior)[0]
+        full = np.broadcast_to(parameters["bias"], weights.shape[:2]).copy()
+        return emissions(past, counts, weights, full, self.link)
 
-    def _log_prior(self, parameters: dict[str, Array], prior: str) -> float:
+    def _takes_newton(self, n_units: int) -> bool:
+        return self.solver == "newton" or (self.solver == "auto" and n_units <= _MOST_NEWTON_UNITS)
+
+    def _precision(self, prior: str, scale: float) -> float:
+        return self.prior_weight / scale**2 if prior == "gaussian" else 0.0
+
+    def _log_prior(self, parameters: dict[str, Array], prior: str, scale: float) -> float:
         # The thousandth of a transition is a Dirichlet prior, and part of what EM climbs.
         value = 1e-3 * float(np.log(np.maximum(parameters["transition"], 1e-300)).sum())
         if prior == "gaussian":
             spread = parameters["weights"] - parameters["weights"].mean(axis=0)
-            value -= 0.5 * self._precision(prior) * float((spread**2 * self._allowed).sum())
+            value -= 0.5 * self._precision(prior, scale) * float((spread**2 * self._allowed).sum())
         return value
 
     def _is_done(self, history: list[float], prior: str) -> bool:
@@ -315,9 +343,8 @@ class HMMGLM(SwitchingOutputs):
         return prior != "onehot" and abs(change) <= self.tol * size
 
     def _weights(self, parameters: dict[str, Array], prior: str) -> tuple[Array, Array]:
-        if prior == "onehot":
-            return hard_weights(parameters, self._allowed)
-        weights = parameters["weights"]
+        is_onehot = prior == "onehot"
+        weights = hard_weights(parameters, self._allowed) if is_onehot else parameters["weights"]
         return weights, (np.sign(weights) * (np.abs(weights) > 0.1)).astype(np.int64)
 
     def _keep(self, found: dict[str, Any]) -> None:
@@ -328,6 +355,7 @@ class HMMGLM(SwitchingOutputs):
         self.prior_mean_ = self.weights_.mean(axis=0)
         is_onehot = found["prior"] == "onehot"
         self.prior_probs_ = special.softmax(parameters["prior"], axis=-1) if is_onehot else None
+        self.scale_ = found["scale"]
         self.log_likelihood_, self.history_ = found["ll"], found["history"]
         self.n_iter_ = len(self.history_) - 1
         change = abs(self.history_[-1] - self.history_[-2]) / abs(self.history_[-1])

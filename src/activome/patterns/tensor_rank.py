@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,6 +94,13 @@ def factor_match_score(a: Sequence[ArrayLike], b: Sequence[ArrayLike]) -> float:
     return float(match_matrix(product).values.sum() / max(product.shape))
 
 
+def agreement_of_starts(model: NonnegativeCP) -> float:
+    """Return the median factor match score between the starts of a fit; 1 for a single one."""
+    pairs = itertools.combinations(model.starts_, 2)
+    scores = [factor_match_score(one, other) for one, other in pairs]
+    return float(np.median(scores)) if scores else 1.0
+
+
 def choose_rank(
     X: Any,
     max_rank: int = 6,
@@ -171,9 +179,7 @@ def choose_rank(
             # A rank beyond the structure may never settle; that shows in the match.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(values, mask)
-            pairs = [(i, j) for i in range(n_init) for j in range(i)]
-            scores = [factor_match_score(model.starts_[i], model.starts_[j]) for i, j in pairs]
-            table[k, :2] = np.median(scores), model.error_
+            table[k, :2] = agreement_of_starts(model), model.error_
             model.fit(values, shown)
         hidden = values[known & ~shown]
         missed = hidden - model.reconstruct()[known & ~shown]

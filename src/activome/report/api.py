@@ -57,8 +57,9 @@ def run_report(
 ) -> ReportResult:
     """Write a report of the patterns in a recording.
 
-    Quality, raster, statistics, dimensionality, parts, functional graph, geometry and decoding;
-    each statement that there is structure carries the null it was tested against.
+    Quality, raster, statistics, dimensionality, parts, parts of trials, states, functional graph,
+    communities over time, geometry, decoding, and decoding over time; each statement that there is
+    structure carries the null it was tested against.
 
     Parameters
     ----------
@@ -160,6 +161,7 @@ def _record(
             "n_units": recording.n_units,
             "n_events": None if recording.events is None else recording.events.n_events,
             "duration": recording.duration,
+            "time_unit": recording.time_unit,
             "sampling_rate": recording.sampling_rate,
             "bin_width": recording.bin_width,
             "checksum": recording.checksum,

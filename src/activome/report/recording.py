@@ -48,7 +48,7 @@ class Recording:
     dtype : str
         Of its values.
     duration : float
-        In s, over all trials.
+        In ``time_unit``, over all trials.
     sampling_rate : float or None
         In Hz, of the recording as it was given.
     events : Events or None
@@ -64,7 +64,9 @@ class Recording:
     grid : Activity
         Dims (trial, time, unit) or fewer, the kept units, float32, finite.
     bin_width : float
-        Of the grid, in s.
+        Of the grid, in ``time_unit``.
+    time_unit : str
+        "s", or "tokens" where a time is a place in a text.
     labels : list of Label
         Label columns.
     problems : list of Problem
@@ -97,6 +99,7 @@ class Recording:
     core_units: Array
     grid: Activity
     bin_width: float
+    time_unit: str
     labels: list[Label]
     problems: list[Problem]
     n_filled: int
@@ -104,6 +107,11 @@ class Recording:
     checksum: str
     memo: dict[str, Any] = field(default_factory=dict)
     progress: Progress = silent
+
+    @property
+    def time_label(self) -> str:
+        """Title of an axis of time."""
+        return "time (s)" if self.time_unit == "s" else f"place ({self.time_unit})"
 
     @property
     def n_units(self) -> int:
@@ -330,6 +338,7 @@ def _scan(
         core_units=core,
         grid=grid,
         bin_width=step * bin_size,
+        time_unit="tokens" if {"token", "token_id"} & set(activity.coords) else "s",
         labels=read_labels(grid, settings.labels),
         problems=structure_problems(activity),
         n_filled=n_filled,

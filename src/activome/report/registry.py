@@ -53,7 +53,13 @@ SECTIONS = (
     SectionEntry("statistics", "Statistics of the units", "How do single units behave?", "Memory"),
     SectionEntry("dimensions", "Dimensionality", "How many dimensions does it use?", "Dimensions"),
     SectionEntry("parts", "Parts", "Of which parts is it made?", "Parts"),
+    SectionEntry("trials", "Parts of trials", "Which units, when, in which trials?", "Trials"),
+    SectionEntry("states", "States", "Which states does it move through?", "States"),
     SectionEntry("graph", "Functional graph", "Which units go together?", "Graph"),
+    SectionEntry("changes", "Communities over time", "Do the groups change?", "Changes"),
     SectionEntry("geometry", "Geometry", "How are conditions told apart?", "Geometry"),
     SectionEntry("decoding", "Decoding", "What can be read from it?", "Decoding"),
+    SectionEntry(
+        "decoding_over_time", "Decoding over time", "When can it be read?", "Decoding over time"
+    ),
 )

@@ -32,3 +32,7 @@ from .sources_populations import neuropixels_movie as neuropixels_movie
 from .sources_populations import resting_fmri as resting_fmri
 from .sources_populations import somatosensory_cortex as somatosensory_cortex
 from .sources_populations import speech_ecog as speech_ecog
+from .fisbe import FisbeVolume as FisbeVolume
+from .fisbe import fisbe_eval as fisbe_eval
+from .tubes import TubesTruth as TubesTruth
+from .tubes import tubes as tubes

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from activome._checks import check_choice, nearest_names
 from activome.errors import ParameterError
-from activome.samples import rdm92, shipped, sources_eeg, sources_populations
+from activome.samples import fisbe, rdm92, shipped, sources_eeg, sources_populations
 
 __all__ = ["describe", "load", "names", "provenance", "shipped_activity"]
 
@@ -25,6 +25,7 @@ _ELSEWHERE: dict[str, Callable[..., Any]] = {
     "aeon_trials": sources_eeg.aeon_trials,
     "eegmat": sources_eeg.eegmat,
     "eegmmidb_run": sources_eeg.eegmmidb_run,
+    "fisbe_eval": fisbe.fisbe_eval,
     "fmri_rois": sources_populations.fmri_rois,
     "grasshopper_spikes": sources_populations.grasshopper_spikes,
     "hippocampus": sources_populations.hippocampus,

@@ -9,6 +9,7 @@ from .eeglab import read_eeglab as read_eeglab
 from .eeglab import write_eeglab as write_eeglab
 from .fif import read_fif as read_fif
 from .fif import write_fif as write_fif
+from .fisbe import read_fisbe as read_fisbe
 from .loading import load as load
 from .loading import save as save
 from .loading import sniff as sniff

@@ -114,7 +114,7 @@ def trial_views(recording: Recording, labels: Array, order: Array, shown: list[L
         strip = figure.add_subplot(grid[1, 1], sharex=right)
         time = core["time"].values.astype(np.float64)
         _image(left, standardised(mean_time.astype(np.float32)), time, labels, order)
-        left.set(title="Mean over trials", xlabel="time in the trial (s)")
+        left.set(title="Mean over trials", xlabel=f"{recording.time_label} in the trial")
         at = np.arange(len(rank), dtype=np.float64)
         _image(right, standardised(mean_trial.astype(np.float32))[rank], at, labels, order)
         by = f", sorted by {draw.short(sort.name)}" if sort is not None else ""
@@ -164,7 +164,7 @@ def _liveliest(values: Array, length: int) -> slice:
 def _axis(recording: Recording, part: slice) -> tuple[Array, str]:
     grid = recording.grid
     if "time" in grid.dims and "trial" not in grid.dims:
-        return grid["time"].values[part].astype(np.float64), "time (s)"
+        return grid["time"].values[part].astype(np.float64), recording.time_label
     return np.arange(part.start, part.stop, dtype=np.float64), "trial"
 
 

@@ -244,7 +244,7 @@ def _traces(recording: Recording, found: list[tuple[Label, DecodingResult]]) -> 
             x, name = result.samples.astype(np.float64), result.per
             data = _data(recording, label)
             if result.per == "sample" and "time" in data.dims and "trial" not in data.dims:
-                x, name = data["time"].values[result.samples], "time (s)"
+                x, name = data["time"].values[result.samples], recording.time_label
             middle = x.size // 2
             part = slice(max(0, middle - _SHOWN), middle + _SHOWN)
             trace.plot(x[part], result.truth[part], color=draw.INK, lw=1.3, label="actual")

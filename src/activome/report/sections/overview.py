@@ -137,7 +137,8 @@ def _facts(recording: Recording, settings: ReportSettings) -> list[str]:
     if "time" in grid.dims:
         how = "sum" if recording.kind == "spikes" else "mean"
         facts.append(
-            f"The analyses see {n_samples:,} samples in bins of {number(recording.bin_width)} s"
+            f"The analyses see {n_samples:,} samples in bins of {number(recording.bin_width)} "
+            f"{recording.time_unit}"
             + (f" ({how} of {recording.scan.bin_size} samples)." if recording.scan.bin_size > 1 else
                ", as recorded.")
         )  # fmt: skip

@@ -147,7 +147,7 @@ def _times(recording: Recording, mask: Array | None, n_samples: int) -> tuple[Ar
     grid = recording.grid
     if "time" not in grid.dims or recording.has_trials:
         return np.arange(n_samples, dtype=np.float64), "sample (trials end to end)"
-    return grid["time"].values.astype(np.float64), "time (s)"
+    return grid["time"].values.astype(np.float64), recording.time_label
 
 
 def _choice(chosen: StabilityResult) -> Figure:

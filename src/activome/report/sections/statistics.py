@@ -56,16 +56,22 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
             Statement.judged(
                 f"There is memory: neighbouring samples of a unit are correlated (rms over units "
                 f"{number(observed, 2)}); the median autocorrelation time is "
-                f"{number(seconds, 2)} s",
+                f"{number(seconds, 2)} {recording.time_unit}",
                 "Neighbouring samples of a unit are not correlated",
                 test,
                 settings.alpha,
             )
         )
         numbers |= {"p_memory": test.p_value, "lag_one_rms": observed}
-        text = f"memory of {number(seconds, 2)} s" if found else "nothing above chance"
+        text = (
+            f"memory of {number(seconds, 2)} {recording.time_unit}"
+            if found
+            else "nothing above chance"
+        )
         verdict = Verdict("found" if found else "nothing", f"{text}, {p_text(test.p_value)}")
         headline = (f"{number(seconds, 2)} s", "memory of a unit (median)")
+        if recording.time_unit != "s":
+            headline = (number(seconds, 2), f"{recording.time_unit} of memory (median unit)")
     return Section(
         verdict=verdict,
         headline=headline,
@@ -156,7 +162,7 @@ def _sentence(recording: Recording, numbers: dict[str, Any]) -> str:
         if recording.sampling_rate is None:
             text = f"The median count is {number(numbers['median_rate'])} per bin"
         text += f", the median Fano factor {number(numbers['median_fano'])}"
-        text += f" in bins of {number(recording.bin_width)} s"
+        text += f" in bins of {number(recording.bin_width)} {recording.time_unit}"
         if "median_isi_cv" in numbers:
             text += f", the median CV of the intervals {number(numbers['median_isi_cv'])}"
         return text + "."
@@ -173,9 +179,9 @@ def _figure(recording: Recording, arrays: dict[str, Array]) -> Figure:
         ("mean", "Means", recording.units or "value", False),
         ("std", "Deviations", recording.units or "value", False),
         ("fano", "Fano factors", "variance / mean", False),
-        ("isi", "Intervals", "s", True),
+        ("isi", "Intervals", recording.time_unit, True),
         ("isi_cv", "CV of intervals", "sd / mean", False),
-        ("memory", "Autocorrelation time", "s", True),
+        ("memory", "Autocorrelation time", recording.time_unit, True),
     ]
     shown = [panel for panel in panels if panel[0] in arrays and _spread(arrays[panel[0]])]
     has_spectrum = "power" in arrays
