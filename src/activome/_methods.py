@@ -276,5 +276,10 @@ METHODS: tuple[Method, ...] = (
     Method("steer", "activome.interventions.steering", "function"),
     Method("plot_feature", "activome.patterns.plots", "function"),
     Method("select_heads", "activome.patterns.select_heads", "function"),
-    Method("TaskSpecialization", "activome.patterns.task_specialization", "sample"),
+    Method(
+        "TaskSpecialization",
+        "activome.patterns.task_specialization",
+        "sample",
+        {"min_samples": 2, "cv": 2},
+    ),
 )

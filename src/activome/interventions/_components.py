@@ -132,7 +132,7 @@ class Components:
         edits = []
         for layer, numbers in sorted(wanted.items()):
             value = np.array(reference.sel(layer=layer).values)
-            part = {"head" if self.axis == "head" else "units": sorted(numbers)}
+            part: Any = {"head" if self.axis == "head" else "units": sorted(numbers)}
             edits.append(Mean(by_layer[layer], reference=torch.from_numpy(value), **part))
         return edits
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 import xarray as xr
 from scipy.stats import false_discovery_control, mannwhitneyu, ttest_ind
 from sklearn.model_selection import check_cv
-from sklearn.utils import Tags
+from sklearn.utils import ClassifierTags, Tags
 from sklearn.utils.multiclass import check_classification_targets
 
 from activome._checks import check_choice, check_integer, check_number
@@ -142,9 +143,10 @@ class TaskSpecialization(SampleEstimator):
         self.random_state = random_state
 
     def __sklearn_tags__(self) -> Tags:
-        """Say that a target is needed, and that it names classes."""
+        """Say that a target is needed, and that it names two classes."""
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
+        tags.classifier_tags = ClassifierTags(multi_class=False)
         return tags
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -314,7 +316,7 @@ def _welch(first: Array, second: Array) -> tuple[Array, Array]:
 
 
 _TESTS = {"mannwhitney": _mann_whitney, "ttest": _welch}
-_CORRECTIONS = {
+_CORRECTIONS: dict[str, Callable[[Array], Array]] = {
     "bh": lambda p: np.asarray(false_discovery_control(p, method="bh")),
     "by": lambda p: np.asarray(false_discovery_control(p, method="by")),
     "none": lambda p: p,
