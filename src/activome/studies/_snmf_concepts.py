@@ -55,7 +55,7 @@ class Corpus:
 
 def build_corpus(tokenizer: Any, n_concepts: int, n_words: int, n_frames: int) -> Corpus:
     """Put words into frames; 60 % of the words of each concept, at random, are for training."""
-    rng = random.Random(0)  # noqa: S311  # a split, no secret
+    rng = random.Random(0)
     ids: list[list[int]] = []
     place, concept, is_training = [], [], []
     words: list[list[int]] = []
@@ -71,6 +71,4 @@ def build_corpus(tokenizer: Any, n_concepts: int, n_words: int, n_frames: int) -
                 place.append(len(tokenizer.encode(before + word)) - 1)
                 concept.append(number)
                 is_training.append(word in training)
-    return Corpus(
-        ids, np.array(place), np.array(concept), np.array(is_training), names, words
-    )
+    return Corpus(ids, np.array(place), np.array(concept), np.array(is_training), names, words)

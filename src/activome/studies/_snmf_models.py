@@ -27,7 +27,6 @@ PROMPTS = ("I think that", "She said the", "They like my")
 ALPHAS = 2.0 ** np.arange(9)
 _TARGET = 0.5  # nats
 _ROWS = 162  # rows per pass
-_N_RANDOM = 10
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class Scale:
     n_components: int
     max_iter: int
     n_steps: int
+    n_random: int
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,7 @@ def language_model() -> LanguageModel:
 @lru_cache(maxsize=1)
 def corpus(scale: Scale) -> Corpus:
     """Return the sentences of a scale."""
-    return build_corpus(
-        language_model().tokenizer, scale.n_concepts, scale.n_words, scale.n_frames
-    )
+    return build_corpus(language_model().tokenizer, scale.n_concepts, scale.n_words, scale.n_frames)
 
 
 @lru_cache(maxsize=1)
@@ -134,7 +132,9 @@ def one_layer(layer: int, scale: Scale) -> dict[str, Any]:
         "autoencoder": coder.components_[best["autoencoder"]],
         "difference of means": means @ weight.T,
     }
-    steering = _steering(layer, directions, model.components_ @ weight.T, best["SNMF"], given)
+    others = model.components_[np.setdiff1d(np.arange(scale.n_components), best["SNMF"])]
+    directions["random component"] = _drawn(others, scale.n_random, layer) @ weight.T
+    steering = _steering(layer, directions, given)
     shown = int(np.argmax(held["SNMF"]))
     return {
         "explained": model.score(tokens.hidden[is_fit]),
@@ -170,20 +170,19 @@ def _difference_of_means(words: Array, given: Corpus) -> Array:
     )
 
 
-def _steering(
-    layer: int, directions: dict[str, Array], components: Array, taken: Array, given: Corpus
-) -> dict[str, Array]:
+def _drawn(components: Array, n: int, seed: int) -> Array:
+    """Return some of the components, at random, that are not zero."""
+    alive = components[np.linalg.norm(components, axis=1) > 0]
+    rng = np.random.default_rng(seed)
+    return np.asarray(alive[rng.choice(len(alive), min(n, len(alive)), replace=False)])
+
+
+def _steering(layer: int, directions: dict[str, Array], given: Corpus) -> dict[str, Array]:
     """Return, per method, the score of each concept at equal disturbance."""
-    others = np.setdiff1d(np.arange(len(components)), taken)
-    others = others[np.linalg.norm(components[others], axis=1) > 0]
-    rng = np.random.default_rng(layer)
-    drawn = rng.choice(others, min(_N_RANDOM, len(others)), replace=False)
-    groups = directions | {"random component": components[drawn]}
-    stacked = np.concatenate(list(groups.values()))
-    scores = steered_scores(layer, stacked, given)  # direction, concept
+    scores = steered_scores(layer, np.concatenate(list(directions.values())), given)
     result, first = {}, 0
-    for name, group in groups.items():
-        mine = scores[first : first + len(group)]
+    for name, group in directions.items():
+        mine = scores[first : first + len(group)]  # direction, concept
         first += len(group)
         result[name] = mine.mean(axis=0) if name == "random component" else np.diag(mine).copy()
     return result
