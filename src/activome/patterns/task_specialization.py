@@ -157,7 +157,7 @@ class TaskSpecialization(SampleEstimator):
         X : xarray.DataArray or array-like, shape (n_samples, n_components[, n_features])
             An Activity whose units are the components, or plain numbers; with several features per
             component all are tested.
-        y : array-like or str
+        y : array-like or str, shape (n_samples,)
             Task of each sample, or the name of a label of the activity; two classes.
 
         Returns
