@@ -61,22 +61,19 @@ def test_known_duties_are_found_and_dissociate() -> None:
     network, given = Duties(), tasks()
     means = head_means(network, given["first"][0], given["second"][0])
     scores = []
-    for name in given:
-        ids, answers = given[name]
-        rows = torch.arange(len(ids))
+    for ids, answers in given.values():
         wrong = torch.where(answers < 5, answers + 5, answers - 5)
-        scores.append(
-            head_scores(
-                network,
-                ids,
-                lambda y, r=rows, a=answers, w=wrong: (y[r, a] - y[r, w]).mean(),
-                means,
-                "gradient",
-            )
-        )
-    heads = [select_heads(scores[0], scores[1], 1), select_heads(scores[1], scores[0], 1)]
+
+        def metric(y: Any, right: Any = answers, wrong: Any = wrong) -> Any:
+            rows = torch.arange(len(y))
+            return (y[rows, right] - y[rows, wrong]).mean()
+
+        scores.append(head_scores(network, ids, metric, means, "gradient"))
+    first, second = scores
+    a, b = select_heads(first, second, 1), select_heads(second, first, 1)
+    heads = [a, b]
     assert heads == [[(0, 1)], [(1, 2)]]
-    found = double_dissociation(network, given, *heads, n_random=20, reference=means)
+    found = double_dissociation(network, given, a, b, 20, means)
     assert found.accuracy.sel(removed="none").values.tolist() == [1.0, 1.0]
     drop = found["drop"].sel(removed=["first heads", "second heads"]).values
     assert drop[0, 0] > 0.7

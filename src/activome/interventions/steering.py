@@ -19,6 +19,8 @@ from activome.interventions.taps import Taps
 
 __all__ = ["alpha_for_kl", "steer"]
 
+GRID = tuple(float(2**power) for power in range(9))
+
 
 @contextmanager
 def steer(
@@ -80,7 +82,7 @@ def alpha_for_kl(
     prompts: Any,
     direction: ArrayLike,
     target: float = 0.5,
-    grid: Sequence[float] = tuple(2.0 ** np.arange(9)),
+    grid: Sequence[float] | np.ndarray[Any, Any] = GRID,
     *,
     site: str,
     pos: Any = "all",
@@ -103,7 +105,7 @@ def alpha_for_kl(
         As in ``steer``.
     target : float, default=0.5
         Divergence in nats.
-    grid : sequence of float, default=(1, 2, 4, ..., 256)
+    grid : sequence of float, shape (n_strengths,), default=(1, 2, 4, ..., 256)
         Strengths to try, rising from above 0; divergences between them, and between the first and
         no steering, are interpolated linearly.
     site : str

@@ -93,10 +93,11 @@ def byte_transformer(seed: int, n_steps: int, n_random: int) -> dict[str, Any]:
                 return (logits[rows, right] - logits[rows, wrong]).mean()
 
             scores.append(head_scores(network, ids, metric, means, site=site))
-        groups = [select_heads(*scores, n), select_heads(*scores[::-1], n)]
+        a, b = scores
+        heads = [select_heads(a, b, n), select_heads(b, a, n)]
         found = double_dissociation(
-            network, testing, *groups, n_random=n_random, reference=means, match="any", site=site,
-            min_accuracy=0.0, random_state=seed,
+            network, testing, heads[0], heads[1], n_random=n_random, reference=means,
+            match="any", site=site, min_accuracy=0.0, random_state=seed,
         )  # fmt: skip
         result[component] = {
             "accuracy": found.accuracy.values,

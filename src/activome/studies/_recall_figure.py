@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 from matplotlib import pyplot as plt
+from matplotlib.patches import Rectangle
 
 from activome.interventions.plots import plot_heads
 
@@ -26,7 +27,7 @@ def draw(shown: Mapping[str, Any]) -> Figure:
     """Draw the scores of heads, the accuracies without them, and the statistics where there are."""
     has_more = "special" in shown
     figure = plt.figure(figsize=(12, 9.2 if has_more else 4.8), layout="constrained")
-    top = figure.subfigures(2, 1, height_ratios=(1.15, 1)) if has_more else [figure]
+    top: Any = figure.subfigures(2, 1, height_ratios=(1.15, 1)) if has_more else [figure]
     axes = top[0].subplots(1, 3, width_ratios=(1, 1, 1.5))
     groups = dict(zip(shown["scores"], shown["main"]["heads"], strict=True))
     for axis, (task, scores) in zip(axes[:2], shown["scores"].items(), strict=True):
@@ -49,7 +50,7 @@ def _draw_scores(axis: Axes, task: str, scores: Any, heads: Any) -> None:
     plot_heads(cells, title=f"{task}: loss of logits\nwithout a head (estimate)", ax=axis)
     for layer, head in heads:
         axis.add_patch(
-            plt.Rectangle((head - 0.5, layer - 0.5), 1, 1, fill=False, edgecolor="black", lw=1.6)
+            Rectangle((head - 0.5, layer - 0.5), 1, 1, fill=False, edgecolor="black", lw=1.6)
         )
     axis.title.set_fontsize(10.5)
 

@@ -54,7 +54,7 @@ def ablate(
     component: str, found: dict[str, Any], n: int, n_random: int, n_prompts: int | None, seed: int
 ) -> dict[str, Any]:
     """Remove the best components of each task, and random groups, on the unseen half."""
-    heads = chosen(found["scores"], n)
+    first, second = chosen(found["scores"], n)
     tasks = {}
     for task in TASKS:
         one = prompts(task, "evaluate").part(n_prompts)
@@ -62,7 +62,8 @@ def ablate(
     result = double_dissociation(
         language_model().model,
         tasks,
-        *heads,
+        first,
+        second,
         n_random=n_random,
         reference=_reference(found["means"], component),
         match="layer" if component == "head" else "any",
@@ -70,7 +71,7 @@ def ablate(
         random_state=seed,
     )
     values = {str(name): np.asarray(cell.values) for name, cell in result.data_vars.items()}
-    return values | {"heads": [[list(place) for place in group] for group in heads]}
+    return values | {"heads": [[list(place) for place in group] for group in (first, second)]}
 
 
 def third_task(found: dict[str, Any], n: int) -> dict[str, float]:
@@ -131,14 +132,16 @@ def specialize(n_prompts: int, n_permutations: int) -> dict[str, Any]:
     ids = torch.cat(pair)
     heads, layers, neurons = _measured(network, ids)
     found = {}
-    for name, table, options in (
-        ("layers", layers, {"alpha": 0.01, "d_min": 0.8}),
-        ("heads", heads, {"alpha": 1e-4, "d_min": 1.0}),
-        ("neurons", neurons, {"alpha": 1e-3, "d_min": 0.5}),
+    for name, table, alpha, d_min in (
+        ("layers", layers, 0.01, 0.8),
+        ("heads", heads, 1e-4, 1.0),
+        ("neurons", neurons, 1e-3, 0.5),
     ):
-        model: Any = TaskSpecialization(n_permutations=n_permutations, random_state=0, **options)
+        model: Any = TaskSpecialization(
+            alpha=alpha, d_min=d_min, n_permutations=n_permutations, random_state=0
+        )
         model.fit(table, task)
-        passes = (model.p_adj_ < options["alpha"]) & (np.abs(model.d_) > options["d_min"])
+        passes = (model.p_adj_ < alpha) & (np.abs(model.d_) > d_min)
         names, counts = np.unique(model.label_, return_counts=True)
         found[name] = {
             "n": int(model.label_.size),

@@ -34,12 +34,12 @@ def draw(
     one feature.
     """
     figure = plt.figure(figsize=(12, 12.8 if model else 6.6), layout="constrained")
+    top: Any = figure
     if model:
-        top, middle, bottom = figure.subfigures(3, 1, height_ratios=(6.6, 2.9, 3.3))
+        parts: Any = figure.subfigures(3, 1, height_ratios=(6.6, 2.9, 3.3))
+        top, middle, bottom = parts
         _draw_model(middle, model)
         _draw_page(bottom, model)
-    else:
-        top = figure
     axes = top.subplots(2, 3)
     _draw_loss(axes[0, 0], exact)
     recording = recordings[0]
