@@ -13,7 +13,7 @@ from activome.patterns.feature_reading import Context, FeatureTokens, feature_co
 __all__ = ["plot_feature"]
 
 _RAISED, _LOWERED = "#1b6ca8", "#c8553d"
-_LINE_WIDTH = 58  # characters that fit in the column of contexts
+_LINE_WIDTH = 84  # characters that fit in the column of contexts
 
 
 def plot_feature(

@@ -126,7 +126,7 @@ def _draw_model(figure: Any, model: Mapping[str, Any]) -> None:
         ylim=(0.45, 1.02),
         title="detection of concepts, mean",
     )
-    left.legend(frameon=False, fontsize=8, loc="lower right")
+    left.legend(frameon=False, fontsize=8, loc="center right")
     names = model["methods"]
     width = 0.8 / len(names)
     hatches = ("", "//", "..", "xx")

@@ -27,8 +27,8 @@ FULL: dict[str, Any] = {
     "n_frames": 6,
     "n_components": 60,
     "max_iter": 150,
+    "n_starts": 3,
     "n_steps": 600,
-    "n_random": 10,
 }
 SMOKE: dict[str, Any] = {
     "layers": (20,),
@@ -37,8 +37,8 @@ SMOKE: dict[str, Any] = {
     "n_frames": 2,
     "n_components": 20,
     "max_iter": 60,
+    "n_starts": 1,
     "n_steps": 100,
-    "n_random": 3,
 }
 
 

@@ -39,8 +39,8 @@ class Scale:
     n_frames: int
     n_components: int
     max_iter: int
+    n_starts: int
     n_steps: int
-    n_random: int
 
 
 @dataclass(frozen=True)
@@ -106,14 +106,7 @@ def one_layer(layer: int, scale: Scale) -> dict[str, Any]:
     weight = _output_weight(layer)
     is_fit = given.is_training[tokens.sentence]
     written = tokens.hidden @ weight.T
-    model = SemiNMF(
-        scale.n_components,
-        keep=0.01,
-        max_iter=scale.max_iter,
-        tol=0.0,
-        patience=scale.max_iter,
-        random_state=0,
-    ).fit(tokens.hidden[is_fit])
+    model = _best_start(tokens.hidden[is_fit], scale)
     coder = SparseAutoencoder(
         scale.n_components, k=8, learning_rate=2e-3, n_steps=scale.n_steps, random_state=0
     ).fit(written[is_fit])
@@ -133,7 +126,7 @@ def one_layer(layer: int, scale: Scale) -> dict[str, Any]:
         "difference of means": means @ weight.T,
     }
     others = model.components_[np.setdiff1d(np.arange(scale.n_components), best["SNMF"])]
-    directions["random component"] = _drawn(others, scale.n_random, layer) @ weight.T
+    directions["random component"] = _drawn(others, len(given.names), layer) @ weight.T
     steering = _steering(layer, directions, given)
     shown = int(np.argmax(held["SNMF"]))
     return {
@@ -170,11 +163,27 @@ def _difference_of_means(words: Array, given: Corpus) -> Array:
     )
 
 
+def _best_start(activity: Array, scale: Scale) -> SemiNMF:
+    """Fit from several random starts, and keep the one of the smallest loss."""
+    models = [
+        SemiNMF(
+            scale.n_components,
+            keep=0.01,
+            max_iter=scale.max_iter,
+            tol=0.0,
+            patience=scale.max_iter,
+            random_state=start,
+        ).fit(activity)
+        for start in range(scale.n_starts)
+    ]
+    return min(models, key=lambda model: float(model.loss_curve_.min()))
+
+
 def _drawn(components: Array, n: int, seed: int) -> Array:
-    """Return some of the components, at random, that are not zero."""
+    """Return a component for each of n concepts, at random among those that are not zero."""
     alive = components[np.linalg.norm(components, axis=1) > 0]
     rng = np.random.default_rng(seed)
-    return np.asarray(alive[rng.choice(len(alive), min(n, len(alive)), replace=False)])
+    return np.asarray(alive[rng.choice(len(alive), n, replace=False)])
 
 
 def _steering(layer: int, directions: dict[str, Array], given: Corpus) -> dict[str, Array]:
@@ -182,9 +191,9 @@ def _steering(layer: int, directions: dict[str, Array], given: Corpus) -> dict[s
     scores = steered_scores(layer, np.concatenate(list(directions.values())), given)
     result, first = {}, 0
     for name, group in directions.items():
-        mine = scores[first : first + len(group)]  # direction, concept
+        # The score of one direction sums to 0 over concepts: each concept has one of its own.
+        result[name] = np.diag(scores[first : first + len(group)]).copy()
         first += len(group)
-        result[name] = mine.mean(axis=0) if name == "random component" else np.diag(mine).copy()
     return result
 
 
