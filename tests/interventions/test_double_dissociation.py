@@ -173,6 +173,8 @@ def test_refusals() -> None:
         run(network, given, [], [(1, 2)])
     with pytest.raises(ParameterError, match="are left"):
         run(network, given, [(0, i) for i in range(4)], [(1, 2)])
+    # Without random groups none need be left.
+    run(network, given, [(0, i) for i in range(4)], [(1, 2)], n_random=0)
     wrong = given | {"second": (given["second"][0], given["second"][1] - 5)}
     with pytest.raises(ParameterError, match=r"accuracy at 'second' is 0"):
         run(network, wrong, [(0, 1)], [(1, 2)])

@@ -147,7 +147,7 @@ def double_dissociation(
         components.places(chosen, name, size)
         for chosen, name in ((heads_a, "heads_a"), (heads_b, "heads_b"))
     ]
-    pools = _pools(groups, size, match)
+    pools = _pools(groups, size, match if n_random else "none")
     rng = make_generator(random_state)
     whole = bench.measure([])
     for name, correct in zip(bench.names, whole, strict=True):
@@ -262,8 +262,10 @@ def _pools(groups: list[list[Place]], size: Mapping[int, int], match: str) -> li
         counts = {layer: sum(place[0] == layer for place in group) for layer in size}
         if match == "layer":
             pool = [(free[layer], n) for layer, n in counts.items() if n]
-        else:
+        elif match == "any":
             pool = [([place for some in free.values() for place in some], len(group))]
+        else:
+            pool = []
         for some, n in pool:
             if n > len(some):
                 where = f"layer {group[0][0]}" if match == "any" else f"layers {counts}"
