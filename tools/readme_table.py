@@ -12,17 +12,30 @@ ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- systems: begin -->", "<!-- systems: end -->"
 
 
+def cited(system: System) -> str:
+    """Return the paper in short: the first author, and the year."""
+    authors = system.paper.partition(', "')[0]
+    first = authors.replace(" and ", ", ").split(", ")[0]
+    surname = " ".join(part for part in first.split() if not part.endswith("."))
+    several = " and " in authors or ", " in authors
+    return f"{surname}{' et al.' if several else ''} {system.year}"
+
+
 def row(system: System) -> str:
     """Return the row of one system."""
-    held = f"{system.held} of {system.claims} claims held" if system.claims else "not measured"
-    said = "; ".join((f"{system.status}: {held}", *system.not_held))
+    held = f"{system.held} of {system.claims} hold" if system.claims else "not measured"
+    # Why a claim was not run stands on the system's page.
+    others = [
+        text.partition(" (")[0] if ": not run (" in text else text for text in system.not_held
+    ]
     link = f"[{system.slug}](docs/systems/{system.slug}.md)"
-    return f"| {system.number} | {link} | {system.name} | {system.paper} | {said} |"
+    said = "<br>".join((f"**{system.status}**: {held}", *others)).replace("|", "\\|")
+    return f"| {system.number} | {link} | {system.name} | {cited(system)} | {said} |"
 
 
 def table() -> str:
     """Return the whole table."""
-    head = ["| no. | name | what | paper | full study |", "|---|---|---|---|---|"]
+    head = ["| no. | name | what | paper | claims of the full study |", "|---|---|---|---|---|"]
     return "\n".join([*head, *(row(system) for system in systems())])
 
 

@@ -282,4 +282,23 @@ METHODS: tuple[Method, ...] = (
         "sample",
         {"min_samples": 2, "cv": 2},
     ),
+    Method(
+        "BayesianBiclustering",
+        "activome.patterns.biclustering",
+        "sequence",
+        {
+            "n_factors": 1,
+            "max_states": 3,
+            "n_iter": 8,
+            "block_moves": 10,
+            "split_merge": False,
+            "random_state": 0,
+        },
+        data={"values": "count"},
+    ),
+    Method("effective_sample_size", "activome.patterns.mcmc", "function"),
+    Method("rhat", "activome.patterns.mcmc", "function"),
+    Method("max_pear", "activome.patterns.partitions", "function"),
+    Method("mfm_log_v", "activome.patterns.partitions", "function"),
+    Method("posterior_similarity", "activome.patterns.partitions", "function"),
 )

@@ -12,7 +12,8 @@ from activome.activity.schema import make
 from activome.activity.stacking import from_ragged
 from activome.errors import ActivityError, ParameterError, ResourceError
 from activome.graphs.affinity import derivative_affinity
-from activome.patterns.dynamic_connectome import DynamicConnectome, _otsu
+from activome.patterns._affinity_motifs import _otsu
+from activome.patterns.dynamic_connectome import DynamicConnectome
 
 Array = np.ndarray[Any, Any]
 
@@ -29,7 +30,9 @@ def recording(seed: int, n_animals: int = 4, shared: float = 6.0) -> Array:
 @pytest.fixture(scope="module")
 def fitted() -> tuple[DynamicConnectome, Array]:
     traces = recording(0)
-    return DynamicConnectome(2, n_init=2, random_state=0).fit(traces), traces
+    return DynamicConnectome(2, n_init=2, n_surrogates=19, tol=1e-4, random_state=0).fit(
+        traces
+    ), traces
 
 
 def test_planted_motifs(fitted: tuple[DynamicConnectome, Array]) -> None:
@@ -52,7 +55,7 @@ def test_components_are_labelled_and_sum_to_the_affinities() -> None:
         traces.transpose(0, 2, 1), trial=list("wxyz"), unit=[f"n{k}" for k in range(12)],
         sampling_rate=4.0,
     )  # fmt: skip
-    model = DynamicConnectome(2, n_init=1, random_state=0).fit(activity)
+    model = DynamicConnectome(2, n_init=1, n_surrogates=19, random_state=0).fit(activity)
     found = model.components_
     assert isinstance(found, xr.Dataset)
     assert found.trial.values.tolist() == list("wxyz")
@@ -78,7 +81,7 @@ def test_new_animals_get_the_loadings_of_old_ones(fitted: tuple[DynamicConnectom
 def test_units_that_were_not_recorded_are_masked() -> None:
     traces = recording(2)
     traces[0, 3] = traces[3, 11] = np.nan
-    model = DynamicConnectome(2, n_init=2, random_state=0).fit(traces)
+    model = DynamicConnectome(2, n_init=2, n_surrogates=19, tol=1e-4, random_state=0).fit(traces)
     assert sorted(row.nonzero()[0].tolist() for row in model.strongest_) == [
         [0, 1, 2, 3, 4],
         [5, 6, 7, 8, 9],
@@ -94,7 +97,9 @@ def test_units_that_were_not_recorded_are_masked() -> None:
 
 
 def test_rank_by_surrogates() -> None:
-    model = DynamicConnectome(max_rank=3, n_init=2, max_iter=200, tol=1e-4, random_state=0)
+    model = DynamicConnectome(
+        max_rank=3, n_surrogates=19, n_init=2, max_iter=200, tol=1e-4, random_state=0
+    )
     assert model.fit(recording(3)).rank_ >= 2
     assert model.p_values_[0] <= 0.05
     n_found = 0
@@ -102,6 +107,18 @@ def test_rank_by_surrogates() -> None:
         unrelated = model.fit(recording(seed, shared=0.0))
         n_found += max(int(labels.max()) for labels in unrelated.motifs_) > 0
     assert n_found <= 1
+
+
+def test_units_that_are_livelier_than_others_are_no_community() -> None:
+    """Pairs of lively units are strong, so that a block model parts them from the quiet ones."""
+    rng = np.random.default_rng(0)
+    rate = np.where(np.arange(12) < 6, 0.05, 2.0)[:, np.newaxis]
+    traces = rng.poisson(rate, size=(3, 12, 120)) + 1e-3 * rng.normal(size=(3, 12, 120))
+    model = DynamicConnectome(1, n_init=1, random_state=0).fit(traces)
+    assert model.motif_p_value_ > 0.05
+    assert not model.motifs_[0].any()
+    assert not model.strongest_.any()
+    assert model.description_gain_.tolist() == [0.0]
 
 
 def test_affected_units(fitted: tuple[DynamicConnectome, Array]) -> None:

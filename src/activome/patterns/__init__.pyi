@@ -33,3 +33,9 @@ from .colour_clustering import ColourClustering as ColourClustering
 from .dynamic_connectome import DynamicConnectome as DynamicConnectome
 from .trial_parts import TrialParts as TrialParts
 from .trial_parts import trial_parts as trial_parts
+from .biclustering import BayesianBiclustering as BayesianBiclustering
+from .mcmc import effective_sample_size as effective_sample_size
+from .mcmc import rhat as rhat
+from .partitions import max_pear as max_pear
+from .partitions import mfm_log_v as mfm_log_v
+from .partitions import posterior_similarity as posterior_similarity

@@ -14,7 +14,7 @@ from activome.graphs.affinity import pair_affinity
 from activome.patterns.tensor import NonnegativeCP
 from activome.patterns.tensor_rank import choose_rank
 
-__all__ = ["affinity_rank", "affinity_tensor"]
+__all__ = ["affinity_rank", "affinity_tensor", "shifted"]
 
 Array = np.ndarray[Any, Any]
 _ALPHA = 0.05
@@ -50,7 +50,7 @@ def affinity_rank(
     def step_to(rank: int) -> float:
         test = monte_carlo_p(
             _drop(tensor, mask, rank, seed, options),
-            lambda: _drop(affinity_tensor(_shifted(roots, generator)), mask, rank, seed, options),
+            lambda: _drop(affinity_tensor(shifted(roots, generator)), mask, rank, seed, options),
             n_surrogates,
             stop_after=1,
         )
@@ -80,7 +80,8 @@ def _drop(
     return errors[0] - errors[1]
 
 
-def _shifted(roots: Array, generator: np.random.Generator) -> Array:
+def shifted(roots: Array, generator: np.random.Generator) -> Array:
+    """Return roots with each unit moved around the recording by a lag of its own."""
     n_trials, n_times, n_units = roots.shape
     # Changes are shifted, not traces, which would jump where their ends meet.
     offsets = np.arange(n_trials + 1) * n_times

@@ -15,7 +15,7 @@ from activome.activity.estimators import TrialTransformer
 from activome.activity.stacking import SampleIndex
 from activome.errors import ActivityError, ParameterError
 from activome.graphs.affinity import signed_roots
-from activome.graphs.blockmodel import WeightedBlockModel
+from activome.patterns._affinity_motifs import find_motifs, keep_beyond_chance
 from activome.patterns._affinity_rank import affinity_rank, affinity_tensor
 from activome.patterns._tensor_kernels import khatri_rao
 from activome.patterns.tensor import NonnegativeCP
@@ -34,8 +34,10 @@ class DynamicConnectome(TrialTransformer):
     For every pair of units and every instant an affinity is computed from the change of the two
     traces (see ``derivative_affinity``). The tensor (pair, time, trial) is written as a sum of
     non-negative components: which pairs, when, and in which trials. The pairs of each component are
-    a weighted graph, whose communities a block model finds, their number by description length, so
-    that a component without groups has one [1]_.
+    a weighted graph, whose communities a block model finds, their number by description length
+    [1]_. They stand only where affinities depart more from the strengths of the single units than
+    in units shifted in time by lags of their own: units that are merely livelier than others, and
+    those of a component without groups, are of one community.
 
     A trial here is an animal, or a repeat of the same stimulus: the time course of a component is
     shared by all, so their clocks must mean the same. Recordings of spontaneous activity are given
@@ -55,8 +57,9 @@ class DynamicConnectome(TrialTransformer):
         Whether the pairs below Otsu's cut of a component's loadings are no edges of its graph.
     assortative : bool, default=False
         As in ``WeightedBlockModel``.
-    n_surrogates : int, default=19
-        Shifted recordings per step of "auto"; the level of each step is 5 %.
+    n_surrogates : int, default=39
+        Shifted recordings per step of "auto", none of which may come near the data, and of the test
+        of the communities: false ones are found in one of ``n_surrogates + 1`` recordings at most.
     n_init : int, default=4
         Random starts of each factorisation.
     max_iter : int, default=500
@@ -84,7 +87,9 @@ class DynamicConnectome(TrialTransformer):
         Units of the community with the largest mean affinity within, of at least three units; none
         where there is no such community.
     description_gain_ : ndarray of float64, shape (rank,)
-        What the communities save against one block, in nats.
+        What the communities save against one block, in nats; 0 where they do not stand.
+    motif_p_value_ : float
+        Of the communities, against shifted units; 1 where no component splits.
     error_ : float
         Relative squared error of the factorisation.
     p_values_ : list of float
@@ -135,7 +140,7 @@ class DynamicConnectome(TrialTransformer):
         smooth: float = 2.0,
         cut: str = "otsu",
         assortative: bool = False,
-        n_surrogates: int = 19,
+        n_surrogates: int = 39,
         n_init: int = 4,
         max_iter: int = 500,
         tol: float = 1e-6,
@@ -184,9 +189,10 @@ class DynamicConnectome(TrialTransformer):
                 f"{names[first[k]]} and {names[second[k]]} never are. Drop one of them."
             )
         generator = make_generator(self.random_state)
-        self._factorise(roots, tensor, known, generator)
-        self._name_loadings(first, second)
-        self._find_motifs(first, second, generator)
+        mask = None if known.all() else known
+        model = self._factorise(roots, tensor, mask, generator)
+        self._name_loadings(model, first, second)
+        self._find_motifs(model, roots, mask, generator)
 
     def _check_parameters(self) -> None:
         owner = "DynamicConnectome"
@@ -220,9 +226,8 @@ class DynamicConnectome(TrialTransformer):
         return np.arange(self.n_features_in_) if names is None else np.asarray(names)
 
     def _factorise(
-        self, roots: Array, tensor: Array, known: Array, generator: np.random.Generator
-    ) -> None:
-        mask = None if known.all() else known
+        self, roots: Array, tensor: Array, mask: Array | None, generator: np.random.Generator
+    ) -> NonnegativeCP:
         options: dict[str, Any] = {
             "n_init": int(self.n_init),
             "max_iter": self.max_iter,
@@ -239,12 +244,11 @@ class DynamicConnectome(TrialTransformer):
         model = NonnegativeCP(self.rank_, random_state=generator, **options).fit(tensor, mask)
         self.weights_, self.error_ = model.weights_, model.error_
         self.match_ = agreement_of_starts(model)
-        self._factors = model.factors_
+        return model
 
-    def _name_loadings(self, first: Array, second: Array) -> None:
+    def _name_loadings(self, model: NonnegativeCP, first: Array, second: Array) -> None:
         names = self._names()
-        pairs, times, trials = (factor.T for factor in self._factors)
-        del self._factors
+        pairs, times, trials = (factor.T for factor in model.factors_)
         self.pair_loadings_ = xr.DataArray(
             pairs,
             dims=("component", "pair"),
@@ -258,22 +262,24 @@ class DynamicConnectome(TrialTransformer):
         )
         del self._axes
 
-    def _find_motifs(self, first: Array, second: Array, generator: np.random.Generator) -> None:
-        n_units = self.n_features_in_
-        self.motifs_, self.strongest_ = [], np.zeros((self.rank_, n_units), dtype=bool)
-        self.description_gain_ = np.zeros(self.rank_)
-        for r, loadings in enumerate(self.pair_loadings_.values):
-            least = _otsu(loadings) if self.cut == "otsu" else 0.0
-            graph = np.zeros((n_units, n_units))
-            graph[first, second] = np.where(loadings > least, loadings, 0.0)
-            graph += graph.T
-            blocks = WeightedBlockModel(assortative=self.assortative, random_state=generator)
-            self.motifs_.append(blocks.fit(graph).labels_)
-            self.description_gain_[r] = blocks.null_description_length_ - blocks.description_length_
-            within = np.diag(blocks.block_edges_ * blocks.block_weight_).copy()
-            within[np.bincount(blocks.labels_) < 3] = 0.0
-            if blocks.n_blocks_ > 1 and within.max() > 0:
-                self.strongest_[r] = blocks.labels_ == int(within.argmax())
+    def _find_motifs(
+        self,
+        model: NonnegativeCP,
+        roots: Array,
+        mask: Array | None,
+        generator: np.random.Generator,
+    ) -> None:
+        options: dict[str, Any] = {"cut": self.cut, "assortative": self.assortative}
+        found = find_motifs(model, self.n_features_in_, generator=generator, **options)
+        self.motif_p_value_ = 1.0
+        if any(motif.is_split for motif in found):
+            sweeps = {"max_iter": self.max_iter, "tol": self.tol}
+            found, self.motif_p_value_ = keep_beyond_chance(
+                found, roots, mask, int(self.n_surrogates), generator, options=sweeps, **options
+            )
+        self.motifs_ = [motif.labels for motif in found]
+        self.strongest_ = np.stack([motif.strongest for motif in found])
+        self.description_gain_ = np.array([motif.gain for motif in found])
 
     @property
     def components_(self) -> xr.Dataset:
@@ -372,14 +378,3 @@ def _labels(frame: Any, dim: str) -> Array | None:
     if frame is None or dim not in frame.dims or dim not in frame.coords:
         return None
     return np.asarray(frame[dim].values)
-
-
-def _otsu(values: Array) -> float:
-    """Return the cut that parts values into two classes with the least variance within."""
-    ordered = np.sort(values)
-    n = ordered.size
-    below = np.arange(1, n)
-    sums = np.cumsum(ordered)
-    low, high = sums[:-1] / below, (sums[-1] - sums[:-1]) / (n - below)
-    between = below * (n - below) * (high - low) ** 2
-    return float(ordered[int(np.argmax(between))]) if n > 1 else 0.0
