@@ -45,3 +45,9 @@ from .pruning import activation_sparsity as activation_sparsity
 from .pruning import mean_magnitude as mean_magnitude
 from .pruning import perplexity as perplexity
 from .pruning import prune_matrix as prune_matrix
+from .double_dissociation import double_dissociation as double_dissociation
+from .head_features import head_features as head_features
+from .head_scores import head_means as head_means
+from .head_scores import head_scores as head_scores
+from .steering import alpha_for_kl as alpha_for_kl
+from .steering import steer as steer

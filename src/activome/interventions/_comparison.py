@@ -15,11 +15,10 @@ from torch import nn
 
 from activome._checks import check_choice
 from activome.errors import ParameterError
-from activome.interventions._hooks import _output_tensor
 from activome.interventions._inputs import Batch, accepted, batches, run
 from activome.interventions._labels import token_strings
 from activome.interventions._nodes import Nodes
-from activome.interventions.selectors import real_bounds
+from activome.interventions._prompts import last_logits, logits_of
 from activome.interventions.sites import Site
 from activome.interventions.taps import Taps
 
@@ -104,21 +103,10 @@ class Comparison:
 
     def call(self, batch: Batch) -> Any:
         """Run the model and return what the metric is given, rows first."""
-        mask = batch.kwargs.get("attention_mask")
-        options: dict[str, Any] = {"use_cache": False}
-        if self.readout == "last" and mask is None and "logits_to_keep" in accepted(self.model):
-            options["logits_to_keep"] = 1
-        output = run(self.model, batch, **options)
-        if callable(self.readout):
-            return self.readout(output)
-        found = getattr(output, "logits", None)
-        found = _output_tensor(output, 0) if found is None else found
-        if self.readout == "all" or found.ndim != 3:
-            return found
-        if mask is None:
-            return found[:, -1]
-        _, last = real_bounds(mask, mask.shape[1])
-        return found[torch.arange(len(found)), last[:, 0].to(found.device)]
+        if self.readout == "last":
+            return last_logits(self.model, batch)
+        output = run(self.model, batch, use_cache=False)
+        return self.readout(output) if callable(self.readout) else logits_of(output)
 
     def value(self, readout: Any, *, is_differentiable: bool = False) -> Any:
         """Return the metric of one run as a tensor without axes."""

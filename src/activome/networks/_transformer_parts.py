@@ -102,10 +102,11 @@ class _PlainMLP(nn.Module):
         super().__init__()
         width, hidden, bias = config["d_model"], _hidden(config), config["bias"]
         self.pre = nn.Linear(width, hidden, bias=bias)
+        self.act = nn.GELU()  # a module, so that backward rules find it
         self.down = nn.Linear(hidden, width, bias=bias)
 
     def forward(self, stream: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = self.down(nn.functional.gelu(self.pre(stream)))
+        result: torch.Tensor = self.down(self.act(self.pre(stream)))
         return result
 
 
@@ -115,10 +116,11 @@ class _GatedMLP(nn.Module):
         width, hidden, bias = config["d_model"], _hidden(config), config["bias"]
         self.pre = nn.Linear(width, hidden, bias=bias)
         self.up = nn.Linear(width, hidden, bias=bias)
+        self.act = nn.SiLU()
         self.down = nn.Linear(hidden, width, bias=bias)
 
     def forward(self, stream: torch.Tensor) -> torch.Tensor:
-        result: torch.Tensor = self.down(nn.functional.silu(self.pre(stream)) * self.up(stream))
+        result: torch.Tensor = self.down(self.act(self.pre(stream)) * self.up(stream))
         return result
 
 

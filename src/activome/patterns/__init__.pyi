@@ -26,6 +26,9 @@ from .sparse_autoencoder import SparseAutoencoder as SparseAutoencoder
 from .unit_expertise import UnitExpertise as UnitExpertise
 from .unit_expertise import average_precision as average_precision
 from .unit_expertise import chance_average_precision as chance_average_precision
+from .plots import plot_feature as plot_feature
+from .select_heads import select_heads as select_heads
+from .task_specialization import TaskSpecialization as TaskSpecialization
 from .colour_clustering import ColourClustering as ColourClustering
 from .dynamic_connectome import DynamicConnectome as DynamicConnectome
 from .trial_parts import TrialParts as TrialParts

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import pyplot as plt
 
 from activome.activity.matching import match_rows
+from activome.patterns.feature_reading import FeatureTokens
+from activome.patterns.plots import plot_feature
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,11 +26,21 @@ def draw(
     recordings: list[dict[str, Any]],
     number: list[dict[str, Any]],
     methods: Sequence[str],
+    model: Mapping[str, Any],
 ) -> Figure:
-    """Draw loss curves, ensembles found by each method, their cosines, and the stability curve."""
-    figure, axes = plt.subplots(
-        2, 3, figsize=(12, 6.6), layout="constrained", width_ratios=(1, 1, 1)
-    )
+    """Draw loss curves, ensembles found by each method, their cosines, and the stability curve.
+
+    With the results of a language model, below: detection and steering by layer, and the page of
+    one feature.
+    """
+    figure = plt.figure(figsize=(12, 12.8 if model else 6.6), layout="constrained")
+    top: Any = figure
+    if model:
+        parts: Any = figure.subfigures(3, 1, height_ratios=(6.6, 2.9, 3.3))
+        top, middle, bottom = parts
+        _draw_model(middle, model)
+        _draw_page(bottom, model)
+    axes = top.subplots(2, 3)
     _draw_loss(axes[0, 0], exact)
     recording = recordings[0]
     _draw_ensembles(axes[0, 1], recording["truth"], "planted ensembles: up red, down blue")
@@ -96,4 +108,69 @@ def _draw_stability(axis: Axes, number: list[dict[str, Any]]) -> None:
         ylabel="stability between halves",
         ylim=(-0.1, 1.02),
         title="recordings blue, shifted units grey",
+    )
+
+
+def _draw_model(figure: Any, model: Mapping[str, Any]) -> None:
+    layers = list(model["layers"])
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.4))
+    markers = ("o", "s", "^")
+    for (name, values), marker, colour in zip(model["auc"].items(), markers, _COLOURS, strict=True):
+        left.plot(layers, values, marker=marker, color=colour, lw=1.2, label=name)
+    left.axhline(0.5, color="0.4", ls=":", lw=1)
+    left.text(layers[0], 0.51, "chance", color="0.4", fontsize=8)
+    left.set(
+        xticks=layers,
+        xlabel="layer of SmolLM2",
+        ylabel="AUC, words not fitted",
+        ylim=(0.45, 1.02),
+        title="detection of concepts, mean",
+    )
+    left.legend(frameon=False, fontsize=8, loc="center right")
+    names = model["methods"]
+    width = 0.8 / len(names)
+    hatches = ("", "//", "..", "xx")
+    for i, name in enumerate(names):
+        values = list(model["steering"][name].values())
+        right.bar(
+            np.arange(len(layers)) + (i - (len(names) - 1) / 2) * width,
+            values,
+            width,
+            color=(*_COLOURS, "0.75")[i],
+            edgecolor="white",
+            hatch=hatches[i],
+            label=name,
+            lw=0.5,
+        )
+    right.axhline(0, color="0.3", lw=0.8)
+    right.set(
+        xticks=range(len(layers)),
+        xticklabels=[f"layer {layer}" for layer in layers],
+        ylabel="words raised over others (nats)",
+        title="steering at a divergence of 0.5 nats, mean over concepts",
+    )
+    right.legend(frameon=False, fontsize=8, ncols=2)
+    for axis in (left, right):
+        axis.title.set_fontsize(10.5)
+
+
+def _draw_page(figure: Any, model: Mapping[str, Any]) -> None:
+    layer = 20
+    page = model["layers"][layer]["page"]
+    tokens = FeatureTokens(
+        tuple(page["raised"]),
+        tuple(page["lowered"]),
+        page["raised_logits"],
+        page["lowered_logits"],
+    )
+    plot_feature(
+        page["coef"][:, np.newaxis],
+        page["labels"],
+        component=0,
+        tokens=tokens,
+        sequence=page["sequence"],
+        n_contexts=9,
+        window=11,
+        title=f"SmolLM2 layer {layer}, component {page['component']}",
+        figure=figure,
     )

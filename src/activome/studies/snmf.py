@@ -14,6 +14,7 @@ from activome.patterns.hierarchical_semi_nmf import HierarchicalSemiNMF
 from activome.patterns.semi_nmf import SemiNMF
 from activome.patterns.stability import choose_n_components
 from activome.studies._snmf_data import exact_factors, neural_recording, unrelated_units, within
+from activome.studies._snmf_model_claims import language_model_claims
 from activome.studies.claims import Study
 
 __all__ = ["run"]
@@ -21,9 +22,6 @@ __all__ = ["run"]
 Array = np.ndarray[Any, Any]
 _METHODS = ("SemiNMF", "NMF of the positive half", "DictionaryLearning")
 _KINDS = ("poisson", "slow", "heavy")
-_MODEL_REASON = (
-    "Claims on language models need the recording layer, which is not part of this release."
-)
 
 
 def run(study: Study) -> None:
@@ -33,14 +31,15 @@ def run(study: Study) -> None:
     ----------
     study : Study
         The bench to run on. Full size: 5 planted matrices, 5 planted recordings, 200 recordings
-        without structure, a tower; smoke: 1, 1, 3 and the tower.
+        without structure, a tower, and four layers of SmolLM2; smoke: 1, 1, 3, the tower and one
+        layer on a few sentences.
     """
     exact = _exact(study)
     recordings = _recordings(study)
     number = _number(study)
     _tower(study)
-    _language_models(study)
-    _draw(study, exact, recordings, number)
+    model = language_model_claims(study)
+    _draw(study, exact, recordings, number, model)
 
 
 def _exact(study: Study) -> list[dict[str, Any]]:
@@ -267,23 +266,13 @@ def planted_tower(seed: int, n_samples: int) -> dict[str, Any]:
     return {"grouped": float(votes.max(axis=1).sum() / core.size)}
 
 
-def _language_models(study: Study) -> None:
-    for name, paper, threshold in (
-        ("layers 12, 20, 24: held-out AUC of concept detection, mean", "-", ">= 0.85"),
-        ("layer 20: steering less that of the autoencoder", "> 0", "> 0"),
-        ("four layers: steering less that of the autoencoder, mean", "> 0", "> 0"),
-        ("four layers: steering less that of a random component, mean", "-", ">= 0.2"),
-        ("layers 12, 20, 24: explained variance at 60 parts", "-", ">= 0.35 and <= 0.55"),
-    ):
-        study.not_run(name, paper=paper, threshold=threshold, reason=_MODEL_REASON)
-
-
 def _draw(
     study: Study,
     exact: list[dict[str, Any]],
     recordings: list[dict[str, Any]],
     number: list[dict[str, Any]],
+    model: dict[str, Any],
 ) -> None:
     from activome.studies._snmf_figure import draw
 
-    study.save_figure(draw(exact, recordings, number, _METHODS))
+    study.save_figure(draw(exact, recordings, number, _METHODS, model))
