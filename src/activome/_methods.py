@@ -238,4 +238,5 @@ METHODS: tuple[Method, ...] = (
         data={"values": "count"},
     ),
     Method("find_states", "activome.patterns.found_states", "function"),
+    Method("lempel_ziv_complexity", "activome.activity.complexity", "function"),
 )

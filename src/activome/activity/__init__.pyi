@@ -60,3 +60,4 @@ from .worm import read_worms as read_worms
 from .worm import to_parquet as to_parquet
 from .worm import to_zarr as to_zarr
 from .populations import pseudo_populations as pseudo_populations
+from .complexity import lempel_ziv_complexity as lempel_ziv_complexity

@@ -14,3 +14,4 @@ from .over_time import decode_over_time as decode_over_time
 from .validation import CrossValidation as CrossValidation
 from .validation import accuracy_by_units as accuracy_by_units
 from .validation import cross_validate_decoder as cross_validate_decoder
+from .lempel_ziv import lempel_ziv_complexity as lempel_ziv_complexity
