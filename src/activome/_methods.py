@@ -239,4 +239,10 @@ METHODS: tuple[Method, ...] = (
     ),
     Method("find_states", "activome.patterns.found_states", "function"),
     Method("lempel_ziv_complexity", "activome.activity.complexity", "function"),
+    Method("PopulationOscillation", "activome.patterns.spike_trains", "other"),
+    Method("interval_order", "activome.patterns.spike_trains", "function"),
+    Method("interval_regularity", "activome.patterns.spike_trains", "function"),
+    Method("local_variation", "activome.patterns.spike_trains", "function"),
+    Method("population_oscillation", "activome.patterns.spike_trains", "function"),
+    Method("spike_synchrony", "activome.patterns.spike_trains", "function"),
 )

@@ -29,3 +29,9 @@ from .colour_clustering import ColourClustering as ColourClustering
 from .dynamic_connectome import DynamicConnectome as DynamicConnectome
 from .trial_parts import TrialParts as TrialParts
 from .trial_parts import trial_parts as trial_parts
+from .spike_trains import PopulationOscillation as PopulationOscillation
+from .spike_trains import interval_order as interval_order
+from .spike_trains import interval_regularity as interval_regularity
+from .spike_trains import local_variation as local_variation
+from .spike_trains import population_oscillation as population_oscillation
+from .spike_trains import spike_synchrony as spike_synchrony

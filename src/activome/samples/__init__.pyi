@@ -36,3 +36,4 @@ from .fisbe import FisbeVolume as FisbeVolume
 from .fisbe import fisbe_eval as fisbe_eval
 from .tubes import TubesTruth as TubesTruth
 from .tubes import tubes as tubes
+from .null_spike_trains import null_spike_trains as null_spike_trains
