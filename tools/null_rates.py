@@ -28,6 +28,17 @@ from activome.report.settings import ReportSettings
 from activome.samples.null_recordings import null_recording
 from activome.samples.null_spike_trains import SPIKE_NULL_KINDS, null_spike_trains
 
+__all__ = [
+    "GROUPS",
+    "KINDS",
+    "SPIKE_NULL_KINDS",
+    "false_spike_statements",
+    "false_statements",
+    "labelled_null",
+    "no_pictures",
+    "says_there_is",
+]
+
 KINDS = ("poisson", "ar1", "drift", "heavy_tailed", "ragged")
 # Ensembles and graph stand together: they rest on the same partition, found once per recording.
 GROUPS = (

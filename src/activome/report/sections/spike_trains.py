@@ -25,6 +25,8 @@ __all__ = ["analyse"]
 Array = np.ndarray[Any, Any]
 _FEWEST_INTERVALS = 20
 _MOST_INTERVALS = 500_000
+# Values that differ by more than this factor are drawn on a logarithmic axis.
+_WIDE = 50
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def _rhythm(found: PopulationOscillation) -> str:
 _QUESTIONS = (
     _Question(
         "regularity",
-        "Poisson processes with the mean interval of each unit",
+        "Poisson processes with as many spikes of each unit",
         _regularity,
         "Trains are neither more nor less regular than Poisson processes",
         lambda test: "regular" if _excess(test) < 1 else "irregular",
@@ -264,9 +266,10 @@ def _histogram(axis: Any, values: Array, title: str, unit: str, *, is_log: bool 
     if values.size == 0:
         _empty(axis)
         return
-    edges = np.histogram_bin_edges(values, 30)
-    if is_log and values.max() > values.min():
-        edges = np.geomspace(values.min(), values.max(), 31)
+    n_bins = int(np.clip(2 * np.sqrt(values.size), 6, 30))
+    edges = np.histogram_bin_edges(values, n_bins)
+    if is_log and values.max() > _WIDE * values.min():
+        edges = np.geomspace(values.min(), values.max(), n_bins + 1)
         axis.set_xscale("log")
         draw.plain_ticks(axis.xaxis)
     axis.hist(values, bins=edges, color=draw.ACCENT, alpha=0.9)
