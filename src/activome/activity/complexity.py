@@ -48,7 +48,7 @@ def lempel_ziv_complexity(
 
     Parameters
     ----------
-    x : array-like, str, Activity or Events
+    x : array-like, shape (..., n_times), str, Activity or Events
         Symbols. Arrays of any shape hold sequences along ``axis``; an Activity along its time;
         Events are binned in ``dt``, 1 where a unit has an event.
     normalise : {True, False, "length", "entropy"}, default=True

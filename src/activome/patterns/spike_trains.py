@@ -17,7 +17,8 @@ from activome.activity._lempel_ziv import count_phrases
 from activome.activity.events import Events
 from activome.activity.statistics import MonteCarloTest, monte_carlo_p
 from activome.errors import ActivityError
-from activome.patterns._spike_counts import BinnedTrains, bin_trains
+from activome.patterns._population_spectrum import peak_heights, segment_spectrum
+from activome.patterns._spike_counts import bin_trains
 from activome.patterns._spike_intervals import successive_trains
 
 __all__ = [
@@ -35,8 +36,6 @@ _BLOCK = 20
 _STOP = 20
 _SEGMENTS = (256, 64)
 _FEWEST_SEGMENTS = 8
-# Bins of the spectrum beside a peak that it is compared with, and those in between that it spans.
-_NEAR, _FAR = 3, 10
 
 
 @dataclass(frozen=True)
@@ -370,8 +369,8 @@ def population_oscillation(
         )
     draws = [trains.counts()]
     draws += [trains.shifted(min(100, trains.n_bins // 2), generator) for _ in range(n_surrogates)]
-    power = np.stack([_spectrum(counts, trains, length) for counts in draws])
-    at, heights = _heights(np.log(power))
+    power = np.stack([segment_spectrum(counts, trains, length) for counts in draws])
+    at, heights = peak_heights(np.log(power))
     # Centred and scaled by all rows alike, the data among them: all rows stay exchangeable.
     spread = heights.std(axis=0)
     scaled = (heights - heights.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
@@ -387,23 +386,3 @@ def population_oscillation(
         power=power[0],
         null_power=np.quantile(power[1:], [0.05, 0.95], axis=0),
     )
-
-
-def _spectrum(counts: Array, trains: BinnedTrains, length: int) -> Array:
-    """Return the mean power of segments, without the mean of each, at all but frequency zero."""
-    per_trial = trains.n_bins // length
-    rows = counts.reshape(trains.n_trials, -1)[:, : per_trial * length].reshape(-1, length)
-    rows = (rows - rows.mean(axis=1, keepdims=True)) * np.hanning(length)
-    power = np.mean(np.abs(np.fft.rfft(rows, axis=1)[:, 1:]) ** 2, axis=0)
-    return np.asarray(np.maximum(power, np.finfo(np.float64).tiny))
-
-
-def _heights(log_power: Array) -> tuple[Array, Array]:
-    """Return frequencies, and how far each stands above the higher of the medians beside it."""
-    n = log_power.shape[1]
-    at = np.arange(3, n - _NEAR - 1)
-    offsets = np.arange(_NEAR, _FAR)
-    left = log_power[:, np.maximum(at[:, np.newaxis] - offsets, 0)]
-    right = log_power[:, np.minimum(at[:, np.newaxis] + offsets, n - 1)]
-    beside = np.maximum(np.median(left, axis=2), np.median(right, axis=2))
-    return at, log_power[:, at] - beside
