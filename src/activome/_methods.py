@@ -245,4 +245,9 @@ METHODS: tuple[Method, ...] = (
     Method("local_variation", "activome.patterns.spike_trains", "function"),
     Method("population_oscillation", "activome.patterns.spike_trains", "function"),
     Method("spike_synchrony", "activome.patterns.spike_trains", "function"),
+    Method("SurrogateSpike", "activome.networks.spiking.torch_cells", "other"),
+    Method("lif_forward", "activome.networks.spiking.torch_cells", "function"),
+    Method("LIFCell", "activome.networks.spiking.torch_cells", "other"),
+    Method("MetaCell", "activome.networks.spiking.torch_cells", "other"),
+    Method("LeakyReadout", "activome.networks.spiking.torch_cells", "other"),
 )

@@ -35,3 +35,8 @@ from .dendrites import optimal_threshold as optimal_threshold
 from .dendrites import overlap_pmf as overlap_pmf
 from .dendrites import union_false_match_probability as union_false_match_probability
 from .population import PopulationNet as PopulationNet
+from .spiking.torch_cells import LeakyReadout as LeakyReadout
+from .spiking.torch_cells import LIFCell as LIFCell
+from .spiking.torch_cells import MetaCell as MetaCell
+from .spiking.torch_cells import SurrogateSpike as SurrogateSpike
+from .spiking.torch_cells import lif_forward as lif_forward
