@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from activome.networks.spiking.torch_cells import SurrogateSpike, lif_forward
+from activome.networks.spiking.surrogate_gradient import SurrogateSpike, lif_forward
 from harness import Case, Peer, main
 
 _TIMES, _INPUTS, _CELLS = 50, 200, 256

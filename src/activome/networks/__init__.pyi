@@ -38,5 +38,5 @@ from .population import PopulationNet as PopulationNet
 from .spiking.torch_cells import LeakyReadout as LeakyReadout
 from .spiking.torch_cells import LIFCell as LIFCell
 from .spiking.torch_cells import MetaCell as MetaCell
-from .spiking.torch_cells import SurrogateSpike as SurrogateSpike
-from .spiking.torch_cells import lif_forward as lif_forward
+from .spiking.surrogate_gradient import SurrogateSpike as SurrogateSpike
+from .spiking.surrogate_gradient import lif_forward as lif_forward

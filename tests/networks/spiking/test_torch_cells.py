@@ -13,22 +13,22 @@ from activome.errors import ActivityError, ParameterError  # noqa: E402  # after
 from activome.networks.spiking.network import Network, Population  # noqa: E402
 from activome.networks.spiking.neurons import MetaNeuron  # noqa: E402
 from activome.networks.spiking.simulate import simulate  # noqa: E402
-from activome.networks.spiking.torch_cells import (  # noqa: E402
-    LeakyReadout,
-    LIFCell,
-    MetaCell,
+from activome.networks.spiking.surrogate_gradient import (  # noqa: E402
+    ResetMode,
     SurrogateSpike,
     lif_forward,
 )
+from activome.networks.spiking.torch_cells import LeakyReadout, LIFCell, MetaCell  # noqa: E402
 
 
 def test_a_leaky_cell_by_hand() -> None:
     # alpha 0.5, I 0.6: 0.6, 0.9, 1.05 (spike), then 0.05 / 2 + 0.6 or, set to zero, 0.6.
     current = torch.full((5, 1, 1), 0.6, dtype=torch.float64)
-    for mode, expected in (("subtract", [0, 0, 1, 0, 0]), ("zero", [0, 0, 1, 0, 0])):
+    modes: tuple[ResetMode, ...] = ("subtract", "zero")
+    for mode in modes:
         for fused in (True, False):
             z = lif_forward(current, 0.5, reset_mode=mode, fused=fused)
-            assert z.flatten().tolist() == expected
+            assert z.flatten().tolist() == [0, 0, 1, 0, 0]
     delayed = lif_forward(torch.full((3, 1, 1), 1.2), 1.0, order="delayed", fused=False)
     # 1.2 fires; 2.4 - 1 fires; 2.6 - 1 fires.
     assert delayed.flatten().tolist() == [1, 1, 1]

@@ -18,5 +18,5 @@ from .simulate import simulate as simulate
 from .torch_cells import LeakyReadout as LeakyReadout
 from .torch_cells import LIFCell as LIFCell
 from .torch_cells import MetaCell as MetaCell
-from .torch_cells import SurrogateSpike as SurrogateSpike
-from .torch_cells import lif_forward as lif_forward
+from .surrogate_gradient import SurrogateSpike as SurrogateSpike
+from .surrogate_gradient import lif_forward as lif_forward

@@ -51,7 +51,7 @@ def spike(x: Tensor, kind: str, slope: float) -> Tensor:
     torch.Tensor
         Spikes.
     """
-    found: Tensor = _Spike.apply(x, kind, slope)  # type: ignore[no-untyped-call]  # torch's own
+    found: Tensor = _Spike.apply(x, kind, slope)
     return found
 
 
