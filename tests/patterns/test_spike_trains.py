@@ -104,6 +104,9 @@ def test_a_rhythm_of_the_population_is_found_at_its_frequency() -> None:
     assert found.frequency == pytest.approx(40, abs=1)
     assert found.power.shape == found.frequencies.shape == (128,)
     assert found.null_power.shape == (2, 128)
+    short = population_oscillation(events.between(0.0, 3.0), n_surrogates=19, random_state=0)
+    assert short.power.shape == (32,)
+    assert short.frequency == pytest.approx(40, abs=4)
 
 
 def test_order_and_regularity_are_found() -> None:

@@ -34,7 +34,7 @@ Array = np.ndarray[Any, Any]
 _MOST_SYMBOLS = 40_000
 _BLOCK = 20
 _STOP = 20
-_SEGMENTS = (256, 64)
+_SEGMENTS = (256, 128, 64)
 _FEWEST_SEGMENTS = 8
 
 
@@ -341,8 +341,8 @@ def population_oscillation(
 
     Notes
     -----
-    Spectra are means over segments of 256 bins (64 where trials are shorter); the lowest frequency
-    is four cycles per segment. Of more than 200,000 spikes a stretch enters.
+    Spectra are means over segments of 256 bins, or of 128 or 64 where there are not eight of these;
+    the lowest frequency is four cycles per segment. Of more than 200,000 spikes a stretch enters.
 
     Examples
     --------
@@ -359,9 +359,9 @@ def population_oscillation(
     check_integer(n_surrogates, name="n_surrogates", owner=owner, low=1)
     generator = make_generator(random_state)
     trains = bin_trains(events, width, generator, owner)
-    length = next((n for n in _SEGMENTS if trains.n_bins >= n), 0)
-    n_segments = trains.n_trials * (trains.n_bins // length) if length else 0
-    if n_segments < _FEWEST_SEGMENTS:
+    most = {n: trains.n_trials * (trains.n_bins // n) for n in _SEGMENTS}
+    length = next((n for n, n_segments in most.items() if n_segments >= _FEWEST_SEGMENTS), 0)
+    if not length:
         raise ActivityError(
             f"{owner}: there must be {_FEWEST_SEGMENTS} segments of {_SEGMENTS[-1]} bins of "
             f"{trains.bin_width:g} s; the recording has {trains.n_trials} times {trains.n_bins} "
