@@ -45,8 +45,8 @@ class Example(Protocol):
 class BalancedNetwork:
     """Random network of integrate-and-fire cells in which inhibition balances excitation.
 
-    Four of five cells excite. All get the same constant current: irregular firing, and the rhythm
-    that the whole population shares, come from the network alone.
+    Four of five cells excite. All get the same constant current: irregular firing, and what the
+    whole population does together, come from the network alone.
 
     Parameters
     ----------
