@@ -26,6 +26,18 @@ from activome.report.registry import SECTIONS
 from activome.report.section import Figure, Section
 from activome.report.settings import ReportSettings
 from activome.samples.null_recordings import null_recording
+from activome.samples.null_spike_trains import SPIKE_NULL_KINDS, null_spike_trains
+
+__all__ = [
+    "GROUPS",
+    "KINDS",
+    "SPIKE_NULL_KINDS",
+    "false_spike_statements",
+    "false_statements",
+    "labelled_null",
+    "no_pictures",
+    "says_there_is",
+]
 
 KINDS = ("poisson", "ar1", "drift", "heavy_tailed", "ragged")
 # Ensembles and graph stand together: they rest on the same partition, found once per recording.
@@ -33,12 +45,14 @@ GROUPS = (
     "activity graph", "dimensions", "parts", "trials", "states", "changes", "geometry", "decoding",
     "decoding_over_time",
 )  # fmt: skip
+# Trains of these kinds are regular or irregular: to say so is true.
+SPIKE_TRUTHS = {"gamma": {"regularity"}, "bursty": {"regularity"}}
 _ENTRIES = {entry.name: entry for entry in SECTIONS}
 _PICTURES = (
     "dimensions._figure", "parts._figure", "parts._choice", "graph._figure", "geometry._figure",
     "decoding._scores", "decoding._traces", "decoding._confusion", "statistics._figure",
     "activity._figures", "overview._figure", "decoding_over_time._figure", "trials._figure",
-    "changes._figure", "states._figure", "states._choice",
+    "changes._figure", "states._figure", "states._choice", "spike_trains._figure",
 )  # fmt: skip
 
 
@@ -91,6 +105,34 @@ def false_statements(
     return found
 
 
+def false_spike_statements(
+    kind: str, seeds: Iterable[int], settings: ReportSettings, **sizes: float
+) -> int:
+    """Count the recordings of independent trains of which the section says what is not there."""
+    count = 0
+    for seed in seeds:
+        used = replace(settings, random_state=seed)
+        with warnings.catch_warnings(), no_pictures():
+            warnings.simplefilter("ignore", ActivityWarning)
+            events, _ = null_spike_trains(kind, random_state=seed, **sizes)  # type: ignore[arg-type]
+            section = _ENTRIES["spike_trains"].analyse()(open_recording(events, used), used)
+        if section.verdict.kind not in ("found", "nothing"):
+            raise RuntimeError(f"spike_trains was not run on a {kind} recording")
+        count += bool(set(section.numbers["found"]) - SPIKE_TRUTHS.get(kind, set()))
+    return count
+
+
+def _print_rate(name: str, counts: dict[str, int], n: int, start: float) -> None:
+    hits = sum(counts.values())
+    low, high = binomtest(hits, n).proportion_ci()
+    each = ", ".join(f"{kind} {count}" for kind, count in counts.items())
+    print(
+        f"{name}: {hits} of {n} = {hits / n:.3f} [{low:.3f}, {high:.3f}]  ({each}; "
+        f"{time.perf_counter() - start:.0f} s)",
+        flush=True,
+    )
+
+
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description="False statements of a report on null recordings.")
@@ -102,6 +144,7 @@ def main() -> int:
     parser.add_argument("--max-components", type=int, default=3)
     parser.add_argument("--alpha", type=float, default=ReportSettings().alpha)
     parser.add_argument("--groups", nargs="*", default=GROUPS)
+    parser.add_argument("--no-spikes", dest="spikes", action="store_false")
     options = parser.parse_args()
     settings = ReportSettings(max_components=options.max_components, alpha=options.alpha)
     sizes = {"n_units": options.units, "n_times": options.times, "n_trials": options.trials}
@@ -113,14 +156,15 @@ def main() -> int:
             for name, count in false_statements(group, kind, seeds, settings, **sizes).items():
                 table[name][kind] = count
         for name, counts in table.items():
-            hits, n = sum(counts.values()), options.each * len(KINDS)
-            low, high = binomtest(hits, n).proportion_ci()
-            each = ", ".join(f"{kind} {count}" for kind, count in counts.items())
-            print(
-                f"{name}: {hits} of {n} = {hits / n:.3f} [{low:.3f}, {high:.3f}]  ({each}; "
-                f"{time.perf_counter() - start:.0f} s)",
-                flush=True,
-            )
+            _print_rate(name, counts, options.each * len(KINDS), start)
+    if not options.spikes:
+        return 0
+    start = time.perf_counter()
+    trains = {
+        kind: false_spike_statements(kind, seeds, settings, n_units=10, duration=20.0)
+        for kind in SPIKE_NULL_KINDS
+    }
+    _print_rate("spike_trains", trains, options.each * len(SPIKE_NULL_KINDS), start)
     return 0
 
 

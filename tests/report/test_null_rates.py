@@ -14,7 +14,15 @@ from activome.report.registry import SECTIONS
 from activome.report.settings import ReportSettings
 from activome.samples.generators import states
 from activome.samples.responses import autoregression
-from null_rates import GROUPS, KINDS, false_statements, no_pictures, says_there_is
+from null_rates import (
+    GROUPS,
+    KINDS,
+    SPIKE_NULL_KINDS,
+    false_spike_statements,
+    false_statements,
+    no_pictures,
+    says_there_is,
+)
 
 ENTRIES = {entry.name: entry for entry in SECTIONS}
 SETTINGS = ReportSettings(max_components=3)
@@ -46,6 +54,11 @@ def test_rate_of_false_statements(names: str, kind: str, half: int) -> None:
     seeds = range(half * N_EACH, (half + 1) * N_EACH)
     false = false_statements(names, kind, seeds, SETTINGS, n_units=6, n_times=20, n_trials=24)
     assert max(false.values()) <= MOST, false
+
+
+@pytest.mark.parametrize("kind", SPIKE_NULL_KINDS)
+def test_rate_of_false_statements_on_independent_trains(kind: str) -> None:
+    assert false_spike_statements(kind, range(10), SETTINGS, n_units=6, duration=15.0) <= 1
 
 
 @pytest.mark.parametrize("name", ["statistics", "overview"])

@@ -61,3 +61,4 @@ from .worm import to_parquet as to_parquet
 from .worm import to_zarr as to_zarr
 from .populations import pseudo_populations as pseudo_populations
 from .pooling import pooled_codes as pooled_codes
+from .complexity import lempel_ziv_complexity as lempel_ziv_complexity

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from activome.cli import _citing, _comparing, _models, _record, _recordings, _running
+from activome.cli import _citing, _comparing, _models, _record, _recordings, _running, _simulating
 from activome.cli._screen import Bar, print_claims
 from activome.errors import ActivomeError, ParameterError
 
@@ -198,6 +198,7 @@ for _command in (
     _recordings.convert,
     _recordings.samples,
     _record.record,
+    _simulating.simulate,
     _citing.cite,
 ):
     app.command()(_command)

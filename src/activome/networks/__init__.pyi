@@ -54,3 +54,8 @@ from .symmetric_stdp import SymmetricSTDPClassifier as SymmetricSTDPClassifier
 from .delayed_events import delay_events as delay_events
 from .delayed_events import polarity_units as polarity_units
 from .heterogeneous_delays import HeterogeneousDelayLayer as HeterogeneousDelayLayer
+from .spiking.torch_cells import LeakyReadout as LeakyReadout
+from .spiking.torch_cells import LIFCell as LIFCell
+from .spiking.torch_cells import MetaCell as MetaCell
+from .spiking.surrogate_gradient import SurrogateSpike as SurrogateSpike
+from .spiking.surrogate_gradient import lif_forward as lif_forward

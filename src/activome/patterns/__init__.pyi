@@ -48,3 +48,9 @@ from .feast import FEAST as FEAST
 from .feature_histogram import FeatureHistogram as FeatureHistogram
 from .time_surface import event_contexts as event_contexts
 from .time_surface import time_surface as time_surface
+from .spike_trains import PopulationOscillation as PopulationOscillation
+from .spike_trains import interval_order as interval_order
+from .spike_trains import interval_regularity as interval_regularity
+from .spike_trains import local_variation as local_variation
+from .spike_trains import population_oscillation as population_oscillation
+from .spike_trains import spike_synchrony as spike_synchrony

@@ -57,9 +57,9 @@ def run_report(
 ) -> ReportResult:
     """Write a report of the patterns in a recording.
 
-    Quality, raster, statistics, dimensionality, parts, parts of trials, states, functional graph,
-    communities over time, geometry, decoding, and decoding over time; each statement that there is
-    structure carries the null it was tested against.
+    Quality, raster, statistics, spike trains, dimensionality, parts, parts of trials, states,
+    functional graph, communities over time, geometry, decoding, and decoding over time; each
+    statement that there is structure carries the null it was tested against.
 
     Parameters
     ----------

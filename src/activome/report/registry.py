@@ -51,6 +51,9 @@ SECTIONS = (
     SectionEntry("overview", "Overview and quality", "Can the data be trusted?", "Quality"),
     SectionEntry("activity", "Activity", "What does the recording look like?", "Ensembles"),
     SectionEntry("statistics", "Statistics of the units", "How do single units behave?", "Memory"),
+    SectionEntry(
+        "spike_trains", "Spike trains", "Are spikes timed beyond their rates?", "Spike trains"
+    ),
     SectionEntry("dimensions", "Dimensionality", "How many dimensions does it use?", "Dimensions"),
     SectionEntry("parts", "Parts", "Of which parts is it made?", "Parts"),
     SectionEntry("trials", "Parts of trials", "Which units, when, in which trials?", "Trials"),

@@ -43,3 +43,4 @@ from .facts import split_by_subject as split_by_subject
 from .images import IMAGE_SETS as IMAGE_SETS
 from .images import ImageSet as ImageSet
 from .images import images as images
+from .null_spike_trains import null_spike_trains as null_spike_trains

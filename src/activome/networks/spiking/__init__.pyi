@@ -15,3 +15,8 @@ from .plasticity import SymmetricSTDP as SymmetricSTDP
 from .projections import Projection as Projection
 from .simulate import SimulationResult as SimulationResult
 from .simulate import simulate as simulate
+from .torch_cells import LeakyReadout as LeakyReadout
+from .torch_cells import LIFCell as LIFCell
+from .torch_cells import MetaCell as MetaCell
+from .surrogate_gradient import SurrogateSpike as SurrogateSpike
+from .surrogate_gradient import lif_forward as lif_forward

@@ -1,0 +1,123 @@
+"""Kernels that parse sequences of symbols into Lempel-Ziv phrases, one pass over each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from activome._compile import kernel
+
+__all__ = ["BYTES_PER_CELL", "count_phrases"]
+
+Array = np.ndarray[Any, Any]
+BYTES_PER_CELL = 4
+# Columns of a node: length, suffix link, then one transition per symbol.
+_LENGTH, _LINK, _FIRST = 0, 1, 2
+
+
+@kernel(inline=True)
+def _append(nodes: Array, size: int, last: int, column: int, here: int, length: int) -> Any:
+    """Add a symbol to the suffix automaton; give its size, and where the phrase now stands."""
+    new = size
+    size += 1
+    for k in range(nodes.shape[1]):
+        nodes[new, k] = 0
+    nodes[new, _LENGTH] = nodes[last, _LENGTH] + 1
+    at = last
+    while at != -1 and nodes[at, column] == 0:
+        nodes[at, column] = new
+        at = nodes[at, _LINK]
+    if at == -1:
+        return size, here
+    target = nodes[at, column]
+    if nodes[at, _LENGTH] + 1 == nodes[target, _LENGTH]:
+        nodes[new, _LINK] = target
+        return size, here
+    copy = size
+    size += 1
+    for k in range(nodes.shape[1]):
+        nodes[copy, k] = nodes[target, k]
+    nodes[copy, _LENGTH] = nodes[at, _LENGTH] + 1
+    nodes[target, _LINK] = copy
+    nodes[new, _LINK] = copy
+    while at != -1 and nodes[at, column] == target:
+        nodes[at, column] = copy
+        at = nodes[at, _LINK]
+    # The shorter strings of a node that is split move to the copy, the phrase among them.
+    if here == target and length <= nodes[copy, _LENGTH]:
+        here = copy
+    return size, here
+
+
+@kernel()
+def _count_lz76(rows: Array, nodes: Array, counts: Array) -> None:
+    """Count the phrases of each row: each ends where it first differs from all that began before.
+
+    The suffix automaton of what was read follows the phrase symbol by symbol, so that a row costs
+    a number of steps that is proportional to its length.
+    """
+    for row in range(rows.shape[0]):
+        nodes[0, :] = 0
+        nodes[0, _LINK] = -1
+        size, last, here, length, n_phrases = 1, 0, 0, 0, 0
+        for j in range(rows.shape[1]):
+            column = rows[row, j] + _FIRST
+            step = nodes[here, column]
+            if step > 0:
+                here = step
+                length += 1
+            else:
+                n_phrases += 1
+                here = 0
+                length = 0
+            new = size
+            size, here = _append(nodes, size, last, column, here, length)
+            last = new
+        counts[row] = n_phrases + (length > 0)
+
+
+@kernel()
+def _count_lz78(rows: Array, nodes: Array, counts: Array) -> None:
+    """Count the different phrases of each row: each is a phrase from before and one symbol."""
+    for row in range(rows.shape[0]):
+        nodes[0, :] = 0
+        size, here = 1, 0
+        for j in range(rows.shape[1]):
+            step = nodes[here, rows[row, j]]
+            if step > 0:
+                here = step
+                continue
+            nodes[size, :] = 0
+            nodes[here, rows[row, j]] = size
+            size += 1
+            here = 0
+        counts[row] = size - 1
+
+
+def count_phrases(rows: Array, n_symbols: int, variant: str) -> Array:
+    """Count the phrases of each row.
+
+    Parameters
+    ----------
+    rows : ndarray of unsigned int, shape (n_rows, n_times)
+        Symbols from 0 to ``n_symbols - 1``.
+    n_symbols : int
+        Size of the alphabet.
+    variant : {"lz76", "lz78"}
+        Parsing.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_rows,)
+        Phrases.
+    """
+    counts = np.zeros(rows.shape[0], dtype=np.int64)
+    n = rows.shape[1]
+    # Allocated here, not in the kernel: numpy asks for large pages, which halves the time of long
+    # sequences; pages that are not reached are never taken.
+    if variant == "lz76":
+        _count_lz76(rows, np.empty((2 * n + 1, n_symbols + _FIRST), np.int32), counts)
+    else:
+        _count_lz78(rows, np.empty((n + 1, n_symbols), np.int32), counts)
+    return counts

@@ -1,0 +1,327 @@
+"""Example networks of the command ``simulate``: their parameters, and how each is run."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from activome._checks import check_integer, check_number
+from activome._random import make_generator
+from activome.activity.events import Events
+from activome.activity.schema import Activity, make
+from activome.encoding.event_camera import dvs_events
+from activome.errors import ParameterError
+from activome.networks.cam_operation import CAMOperation
+from activome.networks.hippocampal_cam import HippocampalCAM
+from activome.networks.spiking.network import Network, Population
+from activome.networks.spiking.neurons import LIF, MetaNeuron
+from activome.networks.spiking.projections import Projection
+from activome.networks.spiking.simulate import simulate
+
+__all__ = ["EXAMPLES", "BalancedNetwork", "EventCamera", "Example", "MetaNeurons", "StoredWords"]
+
+Array = np.ndarray[Any, Any]
+_DT = 0.1
+# Of the recorded state, ms.
+_STATE_EVERY = 1.0
+
+
+class Example(Protocol):
+    """A network that makes activity."""
+
+    def run(
+        self, duration: float, seed: int, *, with_state: bool
+    ) -> tuple[Events, Activity | None]:
+        """Return the events of ``duration`` s, and the state of what made them."""
+        ...
+
+
+@dataclass(frozen=True)
+class BalancedNetwork:
+    """Random network of integrate-and-fire cells in which inhibition balances excitation.
+
+    Four of five cells excite. All get the same constant current: irregular firing, and what the
+    whole population does together, come from the network alone.
+
+    Parameters
+    ----------
+    n_cells : int, default=1000
+        Cells.
+    connection : float in (0, 1], default=0.1
+        Chance that one cell drives another.
+    weight : float > 0, default=1.0
+        Of an excitatory synapse, mV; the threshold is 20 mV above rest.
+    inhibition : float > 0, default=8.0
+        An inhibitory synapse over an excitatory one.
+    drive : float > 0, default=1.5
+        Constant current, over that which just reaches the threshold.
+    delay : float > 0, default=3.0
+        Mean of the synapses, ms; they are spread evenly over 50 to 150 % of it.
+
+    References
+    ----------
+    .. [1] N. Brunel, "Dynamics of sparsely connected networks of excitatory and inhibitory spiking
+       neurons", 2000.
+    """
+
+    n_cells: int = 1000
+    connection: float = 0.1
+    weight: float = 1.0
+    inhibition: float = 8.0
+    drive: float = 1.5
+    delay: float = 3.0
+
+    def run(
+        self, duration: float, seed: int, *, with_state: bool
+    ) -> tuple[Events, Activity | None]:
+        """Run the network from voltages drawn evenly between rest and threshold."""
+        check_integer(self.n_cells, name="n_cells", owner="balanced", low=5)
+        _positive(self, ("weight", "inhibition", "drive", "delay"))
+        check_number(self.connection, name="connection", owner="balanced", low=0.0, high=1.0,
+                     include_high=True)  # fmt: skip
+        generator = make_generator(seed)
+        n = {"exc": self.n_cells - self.n_cells // 5, "inh": self.n_cells // 5}
+        cell = LIF(tau=20.0, v_threshold=20.0, refractory=2.0, i_offset=20.0 * self.drive)
+        projections = []
+        for pre, post in itertools.product(n, n):
+            strength = self.weight * (self.inhibition if pre == "inh" else 1.0)
+            steps = generator.uniform(0.5, 1.5, (n[pre], n[post])) * self.delay / _DT
+            projections.append(
+                Projection.fixed_probability(
+                    pre,
+                    post,
+                    (n[pre], n[post]),
+                    self.connection,
+                    strength,
+                    np.maximum(1, np.rint(steps)) * _DT,
+                    self_connections=False,
+                    receptor=pre,
+                    random_state=generator,
+                )
+            )
+        network = Network([Population(name, k, cell) for name, k in n.items()], projections)
+        start = {name: {"v": generator.uniform(0, 20, k)} for name, k in n.items()}
+        return _simulated(network, {}, duration, start, "v" if with_state else None)
+
+
+@dataclass(frozen=True)
+class MetaNeurons:
+    """Cells of two variables, without synapses, that share a part of their noisy input.
+
+    Parameters
+    ----------
+    n_cells : int, default=50
+        Cells.
+    mean : float, default=0.02
+        Of the input per step of 1 ms, dimensionless.
+    noise : float >= 0, default=0.15
+        Standard deviation of the input per step.
+    shared : float in [0, 1], default=0.2
+        Share of its variance that all cells have in common.
+    tau : float > 0, default=10.0
+        Time constant, ms.
+    """
+
+    n_cells: int = 50
+    mean: float = 0.02
+    noise: float = 0.15
+    shared: float = 0.2
+    tau: float = 10.0
+
+    def run(
+        self, duration: float, seed: int, *, with_state: bool
+    ) -> tuple[Events, Activity | None]:
+        """Run the cells from rest."""
+        n = check_integer(self.n_cells, name="n_cells", owner="meta_neurons", low=1)
+        for name, most in (("noise", np.inf), ("shared", 1.0)):
+            check_number(getattr(self, name), name=name, owner="meta_neurons", low=0.0, high=most,
+                         include_low=True, include_high=True)  # fmt: skip
+        _positive(self, ("tau",))
+        generator = make_generator(seed)
+        n_steps = _steps(duration, 1.0)
+        common = np.sqrt(self.shared) * generator.normal(size=(n_steps, 1))
+        own = np.sqrt(1 - self.shared) * generator.normal(size=(n_steps, n))
+        network = Network([Population("cell", n, MetaNeuron(tau=self.tau))])
+        current = {"cell": self.mean + self.noise * (common + own)}
+        return _simulated(network, current, duration, {}, "v" if with_state else None, dt=1.0)
+
+
+@dataclass(frozen=True)
+class StoredWords:
+    """Spiking memory of the hippocampus that stores random words and is asked for them.
+
+    Operations follow each other: a word is stored under a cue, then asked for by a cue, then by one
+    bit of content.
+
+    Parameters
+    ----------
+    n_cues : int, default=5
+        Cues.
+    n_content : int, default=10
+        Bits of a word.
+    density : float in (0, 1), default=0.3
+        Share of bits that are set.
+    """
+
+    n_cues: int = 5
+    n_content: int = 10
+    density: float = 0.3
+
+    def run(
+        self, duration: float, seed: int, *, with_state: bool
+    ) -> tuple[Events, Activity | None]:
+        """Run as many operations as the time holds."""
+        check_number(self.density, name="density", owner="hippocampal_cam", low=0.0, high=1.0)
+        memory = HippocampalCAM(
+            self.n_cues, self.n_content, record="all" if with_state else "spikes"
+        )
+        n_steps = _steps(duration, 1.0)
+        generator, operations, start = make_generator(seed), [], 0
+        while True:
+            cue = int(generator.integers(self.n_cues))
+            bits = np.flatnonzero(generator.random(self.n_content) < self.density)
+            word = tuple(bits.tolist()) or (int(generator.integers(self.n_content)),)
+            asked = int(generator.integers(self.n_content))
+            planned = [
+                CAMOperation("learn", cue, word, start),
+                CAMOperation("recall_cue", cue, (), start + _CAM_STEPS),
+                CAMOperation("recall_content", None, (asked,), start + 2 * _CAM_STEPS),
+            ]
+            start += 3 * _CAM_STEPS
+            if start > n_steps:
+                break
+            operations += planned
+        if not operations:
+            raise ParameterError(
+                f"hippocampal_cam: three operations take {3 * _CAM_STEPS / 1e3:g} s; the duration "
+                f"is {duration:g} s. Choose a longer one."
+            )
+        result = memory.execute(operations, n_steps)
+        return _joined(result.spikes), _state(result.states, "v") if with_state else None
+
+
+@dataclass(frozen=True)
+class EventCamera:
+    """Simulated event camera before a bright bar that turns around the middle of the picture.
+
+    Parameters
+    ----------
+    n_rows, n_columns : int, default=24
+        Pixels.
+    turns : float > 0, default=1.0
+        Of the bar per s.
+    threshold : float > 0, default=0.3
+        Change of log brightness per event.
+    noise_rate : float >= 0, default=0.1
+        Events per s that a pixel sends by itself.
+    """
+
+    n_rows: int = 24
+    n_columns: int = 24
+    turns: float = 1.0
+    threshold: float = 0.3
+    noise_rate: float = 0.1
+
+    def run(
+        self, duration: float, seed: int, *, with_state: bool
+    ) -> tuple[Events, Activity | None]:
+        """Film the bar with 200 frames per s, and turn the film into events."""
+        for name in ("n_rows", "n_columns"):
+            check_integer(getattr(self, name), name=name, owner="event_camera", low=2)
+        _positive(self, ("turns",))
+        times = np.arange(_steps(duration, 5.0) + 1) * 0.005
+        angle = 2 * np.pi * self.turns * times[:, np.newaxis, np.newaxis]
+        y = np.arange(self.n_rows)[:, np.newaxis] - (self.n_rows - 1) / 2
+        x = np.arange(self.n_columns) - (self.n_columns - 1) / 2
+        across = x * np.sin(angle) - y * np.cos(angle)
+        width = min(self.n_rows, self.n_columns) / 8
+        frames = np.log(0.1 + np.exp(-0.5 * (across / width) ** 2))
+        events = dvs_events(
+            frames, times, self.threshold, self.noise_rate, random_state=make_generator(seed)
+        )
+        if not with_state:
+            return events, None
+        rows = frames.reshape(len(frames), -1)
+        return events, make(rows, sampling_rate=200.0, kind="feature", units="log brightness",
+                            source="activome simulate event_camera")  # fmt: skip
+
+
+_CAM_STEPS = 30
+EXAMPLES: Mapping[str, type[Any]] = {
+    "balanced": BalancedNetwork,
+    "meta_neurons": MetaNeurons,
+    "hippocampal_cam": StoredWords,
+    "event_camera": EventCamera,
+}
+
+
+def _positive(example: Any, names: tuple[str, ...]) -> None:
+    for name in names:
+        check_number(getattr(example, name), name=name, owner=type(example).__name__, low=0.0)
+
+
+def _steps(duration: float, dt: float) -> int:
+    """Return the steps of ``dt`` ms in ``duration`` s."""
+    n = round(duration * 1e3 / dt)
+    if n < 1 or abs(n * dt - duration * 1e3) > 1e-6 * dt:
+        raise ParameterError(
+            f"simulate: the duration must be a whole number of steps of {dt:g} ms; got "
+            f"{duration:g} s."
+        )
+    return n
+
+
+def _simulated(
+    network: Network,
+    inputs: Mapping[str, Array],
+    duration: float,
+    initial: Mapping[str, Mapping[str, Array]],
+    watched: str | None,
+    *,
+    dt: float = _DT,
+) -> tuple[Events, Activity | None]:
+    what = ["spikes"] if watched is None else ["spikes", watched]
+    result = simulate(
+        network,
+        inputs,
+        _steps(duration, dt) * dt,
+        dt,
+        record={p.name: what for p in network.populations},
+        record_every=max(1, round(_STATE_EVERY / dt)),
+        initial=initial,
+    )
+    state = None if watched is None else _state(result.states, watched)
+    return _joined(result.spikes), state
+
+
+def _joined(spikes: Mapping[str, Events]) -> Events:
+    """Put the populations side by side; units are named after them."""
+    parts = []
+    for name, events in spikes.items():
+        index = pd.Index([f"{name} {k}" for k in range(events.n_units)], name="unit")
+        table = pd.DataFrame({"population": [name] * events.n_units}, index=index)
+        parts.append(
+            Events(
+                events.t, events.unit, tick=events.tick, n_units=events.n_units,
+                t_start=events.t_start, t_stop=events.t_stop, unit_table=table,
+                source="activome simulate",
+            )
+        )  # fmt: skip
+    return Events.concat(parts, dim="unit")
+
+
+def _state(states: Mapping[str, Mapping[str, Activity]], watched: str) -> Activity:
+    """Put one variable of all populations side by side, with the names of the units."""
+    import xarray as xr
+
+    parts = []
+    for name, found in states.items():
+        values = found[watched]
+        names = [f"{name} {k}" for k in range(values.sizes["unit"])]
+        parts.append(values.assign_coords(unit=names, population=("unit", [name] * len(names))))
+    return xr.concat(parts, "unit", combine_attrs="override")

@@ -1,0 +1,302 @@
+"""Layers of spiking cells whose own constants can be learnt, and a leaky read-out of spikes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from activome._checks import check_choice, check_integer, check_number
+from activome.errors import ActivityError, ParameterError
+from activome.networks.spiking.surrogate_gradient import ResetMode, SurrogateSpike, lif_forward
+
+__all__ = ["LIFCell", "LeakyReadout", "MetaCell"]
+
+_LIF_NAMES = ("tau", "threshold", "reset")
+_META_NAMES = ("theta_v", "theta_u", "theta_r", "theta_s", "tau", "threshold")
+# The square of the voltage diverges beyond the threshold.
+_CLAMP = 3.0
+
+
+class _Cell(nn.Module):
+    """What the layers share: one value per unit of each constant, learnt or not."""
+
+    def _hold(
+        self, owner: str, n: int, values: dict[str, float], learnable: Sequence[str] | str
+    ) -> None:
+        names = tuple(values) if learnable == "all" else tuple(learnable)
+        for name in names:
+            check_choice(name, values, name="learnable constant", owner=owner)
+        self.n = check_integer(n, name="n", owner=owner, low=1)
+        tau = check_number(values["tau"], name="tau", owner=owner, low=0.0)
+        for name, value in values.items():
+            # Learnt as its logarithm, a time constant stays positive.
+            start = torch.full((n,), float(value))
+            start = start.fill_(tau).log() if name == "tau" else start
+            key = "log_tau" if name == "tau" else name
+            if name in names:
+                setattr(self, key, nn.Parameter(start))
+            else:
+                self.register_buffer(key, start)
+
+    log_tau: Tensor
+
+    @property
+    def tau(self) -> Tensor:
+        """Time constants in steps, shape (n,)."""
+        return self.log_tau.exp()
+
+    def _times_first(self, current: Tensor) -> Tensor:
+        if current.ndim != 3 or current.shape[-1] != self.n:
+            raise ActivityError(
+                f"{type(self).__name__}.forward: the current must be (n_trials, n_times, "
+                f"{self.n}); got shape {tuple(current.shape)}."
+            )
+        return current.transpose(0, 1).contiguous()
+
+
+class LIFCell(_Cell):
+    """Layer of leaky integrate-and-fire cells whose constants can be learnt, one of each per cell.
+
+    Parameters
+    ----------
+    n : int
+        Cells.
+    tau : float > 0, default=10.0
+        Time constant in steps; a step keeps ``exp(-1 / tau)`` of the voltage.
+    threshold, reset : float, default=1.0, 0.0
+        Voltages.
+    learnable : sequence of {"tau", "threshold", "reset"}, or "all", default=()
+        Constants that are parameters.
+    reset_mode : {"zero", "subtract"}, default="zero"
+        A spike sets the voltage to ``reset``, or lowers it by the threshold.
+    surrogate : SurrogateSpike, optional
+        Gradient of the spike; by default a fast sigmoid of slope 10.
+    detach_reset : bool, default=False
+        Whether gradients pass by the reset; the value of ``reset`` learns only through it.
+
+    Raises
+    ------
+    ParameterError
+        If a constant is unknown or outside its range.
+
+    Examples
+    --------
+    >>> cell = LIFCell(1, tau=10.0, learnable=("tau",))
+    >>> cell.log_tau.exp().item(), sorted(name for name, _ in cell.named_parameters())
+    (10.0, ['log_tau'])
+    """
+
+    threshold: Tensor
+    reset: Tensor
+
+    def __init__(
+        self,
+        n: int,
+        tau: float = 10.0,
+        threshold: float = 1.0,
+        reset: float = 0.0,
+        *,
+        learnable: Sequence[str] | str = (),
+        reset_mode: ResetMode = "zero",
+        surrogate: SurrogateSpike | None = None,
+        detach_reset: bool = False,
+    ) -> None:
+        super().__init__()
+        check_choice(reset_mode, ("zero", "subtract"), name="reset_mode", owner="LIFCell")
+        values = dict(zip(_LIF_NAMES, (tau, threshold, reset), strict=True))
+        self._hold("LIFCell", n, values, learnable)
+        self.reset_mode: ResetMode = reset_mode
+        self.surrogate = surrogate if surrogate is not None else SurrogateSpike()
+        self.detach_reset = detach_reset
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Return the spikes of a current.
+
+        Parameters
+        ----------
+        current : torch.Tensor
+            Shape (n_trials, n_times, n).
+
+        Returns
+        -------
+        torch.Tensor
+            Spikes, same shape.
+
+        Raises
+        ------
+        ActivityError
+            If the current has another shape.
+        """
+        spikes = lif_forward(
+            self._times_first(current),
+            torch.exp(-1.0 / self.tau),
+            self.threshold,
+            self.reset,
+            reset_mode=self.reset_mode,
+            detach_reset=self.detach_reset,
+            surrogate=self.surrogate,
+        )
+        return spikes.transpose(0, 1)
+
+
+class MetaCell(_Cell):
+    """Layer of cells with a quadratic voltage and a recovery variable, whose constants can learn.
+
+    Per step ``v <- v + (v^2 - v - u) / tau + I`` and ``u <- u + (theta_v v - theta_u u) / tau``,
+    both from the old values; at a spike ``v <- theta_r`` and ``u <- u + theta_s``. The voltage is
+    kept in [-3, 3]. ``activome.networks.MetaNeuron`` is the same cell for the simulator.
+
+    Parameters
+    ----------
+    n : int
+        Cells.
+    theta : sequence of float, shape (4,)
+        ``theta_v, theta_u, theta_r, theta_s``, by default -0.172, 0.529, 0.021, 0.132.
+    tau : float > 0, default=10.0
+        Time constant in steps.
+    threshold : float, default=1.0
+        Voltage at which the cell fires.
+    learnable : sequence of str, or "all", default="all"
+        Those of "theta_v", "theta_u", "theta_r", "theta_s", "tau" and "threshold" that are
+        parameters.
+    surrogate : SurrogateSpike, optional
+        Gradient of the spike; by default a fast sigmoid of slope 10.
+
+    Raises
+    ------
+    ParameterError
+        If ``theta`` has not four values, or a constant is unknown or outside its range.
+
+    References
+    ----------
+    .. [1] Z. Rudnicka, J. Szczepanski and A. Pregowska, "Learning internal biological neuron
+       parameters and complexity-based encoding for improved spiking neural networks performance",
+       2025.
+
+    Examples
+    --------
+    >>> cell = MetaCell(1, learnable=())
+    >>> cell(torch.full((1, 4, 1), 0.5)).flatten().tolist()
+    [0.0, 0.0, 1.0, 0.0]
+    """
+
+    theta_v: Tensor
+    theta_u: Tensor
+    theta_r: Tensor
+    theta_s: Tensor
+    threshold: Tensor
+
+    def __init__(
+        self,
+        n: int,
+        theta: Sequence[float] = (-0.172, 0.529, 0.021, 0.132),
+        tau: float = 10.0,
+        threshold: float = 1.0,
+        *,
+        learnable: Sequence[str] | str = "all",
+        surrogate: SurrogateSpike | None = None,
+    ) -> None:
+        super().__init__()
+        if len(theta) != 4:
+            raise ParameterError(
+                f"MetaCell: theta must be theta_v, theta_u, theta_r and theta_s; got {len(theta)} "
+                "values."
+            )
+        values = dict(zip(_META_NAMES, (*theta, tau, threshold), strict=True))
+        self._hold("MetaCell", n, values, learnable)
+        self.surrogate = surrogate if surrogate is not None else SurrogateSpike()
+
+    def forward(self, current: Tensor) -> Tensor:
+        """Return the spikes of a current.
+
+        Parameters
+        ----------
+        current : torch.Tensor
+            Shape (n_trials, n_times, n).
+
+        Returns
+        -------
+        torch.Tensor
+            Spikes, same shape.
+
+        Raises
+        ------
+        ActivityError
+            If the current has another shape.
+        """
+        inputs = self._times_first(current)
+        rate = 1.0 / self.tau
+        v = u = torch.zeros_like(inputs[0])
+        spikes = []
+        for now in inputs:
+            moved = v + rate * (v * v - v - u) + now
+            u = u + rate * (self.theta_v * v - self.theta_u * u)
+            v = moved.clamp(-_CLAMP, _CLAMP)
+            z = self.surrogate(v - self.threshold)
+            v = v * (1 - z) + self.theta_r * z
+            u = u + self.theta_s * z
+            spikes.append(z)
+        return torch.stack(spikes).transpose(0, 1)
+
+
+class LeakyReadout(nn.Module):
+    """Weigh spikes, and average the voltages that they make in cells that do not fire.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Units before, and outputs.
+    tau : float > 0, default=10.0
+        Time constant of the outputs in steps.
+
+    Raises
+    ------
+    ParameterError
+        If a size is below 1, or ``tau`` is not positive.
+
+    Examples
+    --------
+    >>> readout = LeakyReadout(3, 2)
+    >>> readout(torch.zeros(5, 20, 3)).shape
+    torch.Size([5, 2])
+    """
+
+    def __init__(self, n_in: int, n_out: int, tau: float = 10.0) -> None:
+        super().__init__()
+        for name, value in (("n_in", n_in), ("n_out", n_out)):
+            check_integer(value, name=name, owner="LeakyReadout", low=1)
+        self.tau = check_number(tau, name="tau", owner="LeakyReadout", low=0.0)
+        self.weigh = nn.Linear(n_in, n_out)
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """Return the mean voltage of each output.
+
+        Parameters
+        ----------
+        spikes : torch.Tensor
+            Shape (n_trials, n_times, n_in).
+
+        Returns
+        -------
+        torch.Tensor
+            Shape (n_trials, n_out).
+
+        Raises
+        ------
+        ActivityError
+            If the spikes have not three axes.
+        """
+        if spikes.ndim != 3:
+            raise ActivityError(
+                "LeakyReadout.forward: spikes must be (n_trials, n_times, n_in); got shape "
+                f"{tuple(spikes.shape)}."
+            )
+        # The mean over time of a leaky sum weighs each step by what is still to come of it.
+        n = spikes.shape[1]
+        keep = torch.exp(torch.tensor(-1.0 / self.tau, dtype=spikes.dtype, device=spikes.device))
+        left = torch.arange(n, 0, -1, device=spikes.device, dtype=spikes.dtype)
+        weight = (1 - keep**left) / (1 - keep) / n
+        mean = torch.einsum("btu,t->bu", spikes, weight)
+        return nn.functional.linear(mean, self.weigh.weight) + self.weigh.bias

@@ -1,0 +1,155 @@
+"""Spiking cells in torch: by hand, fused against plain, against the simulator, and refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from activome.errors import ActivityError, ParameterError  # noqa: E402  # after the skip
+from activome.networks.spiking.network import Network, Population  # noqa: E402
+from activome.networks.spiking.neurons import MetaNeuron  # noqa: E402
+from activome.networks.spiking.simulate import simulate  # noqa: E402
+from activome.networks.spiking.surrogate_gradient import (  # noqa: E402
+    ResetMode,
+    SurrogateSpike,
+    lif_forward,
+)
+from activome.networks.spiking.torch_cells import LeakyReadout, LIFCell, MetaCell  # noqa: E402
+
+
+def test_a_leaky_cell_by_hand() -> None:
+    # alpha 0.5, I 0.6: 0.6, 0.9, 1.05 (spike), then 0.05 / 2 + 0.6 or, set to zero, 0.6.
+    current = torch.full((5, 1, 1), 0.6, dtype=torch.float64)
+    modes: tuple[ResetMode, ...] = ("subtract", "zero")
+    for mode in modes:
+        for fused in (True, False):
+            z = lif_forward(current, 0.5, reset_mode=mode, fused=fused)
+            assert z.flatten().tolist() == [0, 0, 1, 0, 0]
+    delayed = lif_forward(torch.full((3, 1, 1), 1.2), 1.0, order="delayed", fused=False)
+    # 1.2 fires; 2.4 - 1 fires; 2.6 - 1 fires.
+    assert delayed.flatten().tolist() == [1, 1, 1]
+    assert torch.exp(-1.0 / LIFCell(1, tau=10.0).tau).item() == pytest.approx(0.9048, abs=1e-4)
+
+
+@pytest.mark.parametrize("order", ["immediate", "delayed"])
+@pytest.mark.parametrize("mode", ["subtract", "zero"])
+@pytest.mark.parametrize("kind", ["fast_sigmoid", "arctan", "triangle"])
+def test_fused_and_plain_are_equal(order: Any, mode: Any, kind: str) -> None:
+    torch.manual_seed(0)
+    values = torch.randn(30, 4, 7, dtype=torch.float64) * 0.7
+    weight = torch.randn(30, 4, 7, dtype=torch.float64)
+    alpha, threshold = torch.rand(7, dtype=torch.float64), 0.5 + torch.rand(7, dtype=torch.float64)
+    found = []
+    for fused in (True, False):
+        current = values.clone().requires_grad_()
+        z = lif_forward(
+            current, alpha, threshold, 0.1, order=order, reset_mode=mode, fused=fused,
+            surrogate=SurrogateSpike(kind, 3.0),
+        )  # fmt: skip
+        (z * weight).sum().backward()
+        found.append((z.detach(), current.grad))
+    assert torch.equal(found[0][0], found[1][0])
+    assert found[0][0].mean() > 0.05
+    torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "at"), [("fast_sigmoid", 1 / 4), ("arctan", 1 / 2), ("triangle", 0.0)]
+)
+def test_surrogates(kind: str, at: float) -> None:
+    x = torch.tensor([-0.5, 0.0, 0.5], requires_grad=True)
+    z = SurrogateSpike(kind, 2.0)(x)
+    z.sum().backward()
+    assert z.tolist() == [0, 1, 1]
+    assert x.grad is not None
+    assert x.grad.tolist() == pytest.approx([at, 1.0, at])
+
+
+def test_the_meta_cell_by_hand_and_against_the_simulator() -> None:
+    # v: 0.5, then 0.5 + (0.25 - 0.5) / 10 + I; u: -0.172 * 0.5 / 10 from the old voltage.
+    rng = np.random.default_rng(0)
+    current = rng.normal(0.05, 0.25, (400, 6))
+    cell = MetaCell(6, learnable=()).double()
+    z = cell(torch.from_numpy(current)[None])[0].numpy()
+    network = Network([Population("cell", 6, MetaNeuron())])
+    result = simulate(network, {"cell": current}, 400.0, 1.0)
+    expected = result.spikes["cell"].bin(0.001).values
+    assert z.sum() > 50
+    np.testing.assert_array_equal(z, expected)
+
+
+@pytest.mark.parametrize(
+    ("cell", "names"),
+    [
+        (LIFCell(5, learnable="all"), {"log_tau", "threshold", "reset"}),
+        (MetaCell(5), {"theta_v", "theta_u", "theta_r", "theta_s", "log_tau", "threshold"}),
+        (MetaCell(5, learnable=("tau",)), {"log_tau"}),
+        (LIFCell(5), set()),
+    ],
+)
+def test_constants_learn_when_asked_to(cell: Any, names: set[str]) -> None:
+    torch.manual_seed(0)
+    assert {name for name, _ in cell.named_parameters()} == names
+    z = cell((0.4 + 0.5 * torch.randn(8, 40, 5)).requires_grad_())
+    assert z.shape == (8, 40, 5)
+    z.square().sum().backward()
+    for name, parameter in cell.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all()
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_gradients_of_constants_equal_finite_differences_without_spikes() -> None:
+    # Below the threshold the surrogate alone makes the gradient; its integral is a smooth spike.
+    rho = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    current = torch.rand(6, 3, 2, dtype=torch.float64) * 0.01
+
+    def smooth(r: Any) -> Any:
+        v, total = torch.zeros(3, 2, dtype=torch.float64), 0.0
+        for now in current:
+            v = torch.exp(-1 / r.exp()) * v + now
+            total = total + (torch.atan(4.0 * (v - 1.0)) / 4.0).sum()
+        return total
+
+    expected = torch.autograd.grad(smooth(rho), rho)[0]
+    z = lif_forward(current, torch.exp(-1 / rho.exp()), surrogate=SurrogateSpike("arctan", 4.0))
+    torch.testing.assert_close(torch.autograd.grad(z.sum(), rho)[0], expected)
+
+
+def test_the_readout_is_the_mean_of_leaky_sums() -> None:
+    torch.manual_seed(0)
+    readout = LeakyReadout(3, 2, tau=4.0).double()
+    spikes = (torch.rand(5, 20, 3, dtype=torch.float64) < 0.3).double()
+    v, total = torch.zeros(5, 2, dtype=torch.float64), torch.zeros(5, 2, dtype=torch.float64)
+    for t in range(20):
+        v = np.exp(-1 / 4.0) * v + spikes[:, t] @ readout.weigh.weight.T
+        total = total + v
+    torch.testing.assert_close(readout(spikes), total / 20 + readout.weigh.bias)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: SurrogateSpike("step"), ParameterError, "unknown kind"),
+        (lambda: SurrogateSpike(slope=0.0), ParameterError, "slope must be in"),
+        (lambda: LIFCell(3, tau=-1.0), ParameterError, "tau must be in"),
+        (lambda: LIFCell(3, learnable=("theta",)), ParameterError, "unknown learnable constant"),
+        (lambda: MetaCell(3, theta=(1.0, 2.0)), ParameterError, "got 2 values"),
+        (lambda: LeakyReadout(0, 2), ParameterError, "n_in must be"),
+        (lambda: lif_forward(torch.zeros(3, 2), 0.5), ActivityError, r"got shape \(3, 2\)"),
+        (lambda: LIFCell(3)(torch.zeros(2, 5, 4)), ActivityError, r"\(n_trials, n_times, 3\)"),
+        (lambda: LeakyReadout(3, 2)(torch.zeros(2, 3)), ActivityError, "n_trials, n_times"),
+        (
+            lambda: lif_forward(torch.zeros(3, 2, 1), 0.5, detach_reset=False, fused=True),
+            ParameterError,
+            "needs constants that do not learn",
+        ),
+    ],
+)
+def test_refusals(call: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
