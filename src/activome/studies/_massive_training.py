@@ -74,7 +74,7 @@ def trace_of(
             norm="rms",
             mlp="swiglu",
             bias=False,
-            tied=False,
+            tied=True,
             attention="explicit" if task == "backcopy" else "fused",
             d_model=architecture["d_model"],
             n_heads=architecture["n_heads"],
