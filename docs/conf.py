@@ -31,5 +31,7 @@ myst_heading_anchors = 3
 numpydoc_show_class_members = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
+# What scikit-learn documents for the methods that are inherited refers to pages of its own site.
+suppress_warnings = ["ref.ref"]
 
 write_pages(HERE)
