@@ -240,7 +240,7 @@ def test_refusals() -> None:
         (lambda: model.retrieve(np.ones(2)), "at most 0"),
         (lambda: model.fit_router(np.ones((3, 2)), np.ones((3, 2), bool)), "each of the 1 bricks"),
         (lambda: LoRABrick(base, "blocks.*.mpl"), "matches no module"),
-        (lambda: LoRABrick(base, "blocks.*.mlp"), "must be a linear map"),
+        (lambda: LoRABrick(base, "blocks.*.mlp"), "must match a linear map"),
         (lambda: LoRABrick(base, MAPS, rank=0), "rank"),
         (lambda: AdapterBrick(base, "norm"), "holds none"),
         (lambda: NeuronBrick(base, {"blocks.0.mlp.down": [True]}), r"shape \(64,\)"),

@@ -290,7 +290,7 @@ def test_refuses(fitted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     holed = make(rows, ("time", "unit"), time=np.arange(4000.0), kind="rate", source="test").chunk()
     with pytest.raises(ActivityError, match="NaN or infinite"):
         SparseAutoencoder(4, k=1, n_steps=2).fit(holed.where(holed.time != 7))
-    with pytest.raises(ActivityError, match="at least 2 samples; got 1"):
+    with pytest.raises(ActivityError, match="at least two samples; got 1"):
         SparseAutoencoder(4, k=1, n_steps=2).fit(holed[:1])
     monkeypatch.setattr(
         "activome.patterns.sparse_autoencoder.check_memory",

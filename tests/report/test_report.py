@@ -176,8 +176,9 @@ def test_field_potentials_have_a_spectrum_and_line_noise(quick: ReportSettings) 
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Leave four sections, where the machinery is tested and not what it says."""
-    chosen = tuple(SECTIONS[k] for k in (0, 1, 3))
+    """Leave three sections, where the machinery is tested and not what it says."""
+    names = ("overview", "activity", "dimensions")
+    chosen = tuple(entry for entry in SECTIONS if entry.name in names)
     monkeypatch.setattr("activome.report.api.SECTIONS", chosen)
     return [entry.name for entry in chosen]
 

@@ -17,6 +17,8 @@ from activome.errors import ParameterError, ReadError, ResourceError
 __all__ = ["record"]
 
 # A pass holds its own tensors beside what is recorded; of one token of a small model, about this.
+# What torch and transformers take when they are loaded.
+_LIBRARIES = 600 * 2**20
 _BYTES_PER_TOKEN = 1 << 16
 _COPIES = 5
 _MOST_TOKENS = 2048
@@ -208,14 +210,13 @@ def _check_tokens(model: Any, samples: list[list[int]], path: Any) -> None:
 
 def _batch_tokens(model: Any, samples: list[list[int]], sites: list[str], limit: int) -> int:
     """Return how many tokens go through the model at once, so that memory holds them."""
-    import psutil
-
     from activome._checks import human_bytes
     from activome.interventions.recording import record as record_sites
 
     found = record_sites(model, [samples[0][:_PROBE]], sites)
     n_bytes = sum(part.nbytes for part in found.values()) / len(samples[0][:_PROBE])
-    used = psutil.Process().memory_info().rss
+    # Not what this process holds: it may have done other things before.
+    used = _LIBRARIES + sum(part.nbytes for part in (*model.parameters(), *model.buffers()))
     fits = int((limit - used) / (_BYTES_PER_TOKEN + _COPIES * n_bytes))
     longest = max(map(len, samples))
     if fits < longest:

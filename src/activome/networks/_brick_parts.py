@@ -52,6 +52,16 @@ def matching(model: nn.Module, paths: Paths, owner: str) -> tuple[str, ...]:
     return tuple(n for n in names if any(fnmatch.fnmatch(n, pattern) for pattern in patterns))
 
 
+def linear_paths(model: nn.Module, paths: Paths, owner: str) -> tuple[str, ...]:
+    """Return the modules of paths, and of patterns those that are linear maps."""
+    exact = {paths} if isinstance(paths, str) else set(paths)
+    found = matching(model, paths, owner)
+    kept = tuple(path for path in found if path in exact or linear_shape(model.get_submodule(path)))
+    if not kept:
+        raise ParameterError(f"{owner}: {sorted(exact)} must match a linear map; it matches none.")
+    return kept
+
+
 def require_linear(model: nn.Module, path: str, owner: str) -> tuple[int, int]:
     module = model.get_submodule(path)
     shape = linear_shape(module)

@@ -18,6 +18,7 @@ from activome.networks._brick_parts import (
     fingerprint,
     like,
     linear_of,
+    linear_paths,
     matching,
     require_linear,
     uniform,
@@ -152,7 +153,7 @@ class LoRABrick(Brick):
     model : torch.nn.Module
         The network it is for.
     paths : str or sequence of str
-        Linear maps, as in ``Brick``.
+        Linear maps, as in ``Brick``; of what a ``*`` stands for, other modules are left out.
     rank : int, default=4
         Rank of the change.
     alpha : float, optional
@@ -194,7 +195,7 @@ class LoRABrick(Brick):
         alpha: float | None = None,
         random_state: RandomState = 0,
     ) -> None:
-        super().__init__(model, paths)
+        super().__init__(model, linear_paths(model, paths, "LoRABrick"))
         rank = check_integer(rank, name="rank", owner="LoRABrick", low=1)
         if alpha is not None:
             check_number(alpha, name="alpha", owner="LoRABrick", low=0.0)

@@ -20,8 +20,8 @@ from activome.errors import ActivityError, ParameterError
 from activome.report.method_source import label_columns
 
 __all__ = [
-    "OUTPUTS", "OWNER", "Fit", "as_activity", "choose_output", "estimator_class", "estimators",
-    "find_row", "fit_and_apply",
+    "NEEDS", "OUTPUTS", "OWNER", "Fit", "as_activity", "choose_output", "estimator_class",
+    "estimators", "find_row", "fit_and_apply",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -29,6 +29,16 @@ OWNER = "run"
 # In this order: what a method says of each sample, the fullest first.
 OUTPUTS = ("transform", "predict_proba", "decision_function", "score_samples", "predict")
 _BASES = ("sample", "trial", "sequence")
+# Estimators of something else than a recording.
+NEEDS = {
+    "ActivationEmbedder": "texts",
+    "DelayMotionClassifier": "movies of events with the direction of their motion",
+    "EmergenceCurve": "steps of a training and a value at each",
+    "FEAST": "the pixels of an event camera",
+    "FeatureHistogram": "events that carry features",
+    "SpatialPatternDetector": "binary patterns",
+    "SymmetricSTDPClassifier": "images and their classes",
+}
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,11 @@ def estimator_class(row: Method) -> type[Any]:
             f"{OWNER}: {row.name} learns nothing from a recording; {nearest_names(row.name, known)}"
         )
     if row.kind not in _BASES and row.name not in _WAYS:
+        if row.name in NEEDS:
+            raise ParameterError(
+                f"{OWNER}: {row.name}.fit takes {NEEDS[row.name]}, not a recording. Call it from "
+                f"Python: {row.module.rsplit('.', 1)[0]}.{row.name}."
+            )
         fitted = list(inspect.signature(cls.fit).parameters.values())[1:]
         needs = [p.name for p in fitted if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
         raise ParameterError(
