@@ -42,7 +42,7 @@ def motor_motifs(seed: int, is_full: bool) -> dict[str, Any]:
     options |= {"max_iter": 200, "tol": 1e-4, "random_state": seed}
     model = DynamicConnectome(**options).fit(traces.T[np.newaxis])
     rng = np.random.default_rng([888, seed])
-    n_shifted = 100 if is_full else 2
+    n_shifted = 100 if is_full else 1
     hits = 0
     for _ in range(n_shifted):
         apart = circular_shift(traces, rng, min_shift=100)

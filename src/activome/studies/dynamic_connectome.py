@@ -52,7 +52,7 @@ def run(study: Study) -> None:
     ----------
     study : Study
         The bench. Full size: 4 seeds of each, 200 recordings without structure, 100 shifted copies
-        of a real one; smoke: one seed, one family of graphs, and 3 of each null.
+        of a real one; smoke: one seed, one family of graphs, and 1 of each null.
     """
     motifs = _motifs(study)
     graphs = _graphs(study)
@@ -173,7 +173,7 @@ def _tensorly_error(traces: Array, seed: int) -> float:
 def _graphs(study: Study) -> list[dict[str, Any]]:
     n, n_each = 125, 4 if study.is_full else 1
     chosen = _GRAPHS if study.is_full else _GRAPHS[-1:]
-    n_nulls = 20 if study.is_full else 2
+    n_nulls = 20 if study.is_full else 1
     for p in (0.2, 0.9):
         items = [(study.random_state + k, 1, (p, 1.0), (p, 1.0), n) for k in range(n_nulls)]
         found = study.map(f"no groups {p}", graph_communities, items)
@@ -252,7 +252,7 @@ def silenced_driver(seed: int) -> dict[str, Any]:
 
 
 def _unrelated(study: Study) -> None:
-    n = 100 if study.is_full else 3
+    n = 100 if study.is_full else 1
     for kind in ("smooth", "heavy-tailed"):
         items = [(kind, study.random_state + k) for k in range(n)]
         found = study.map(f"unrelated units, {kind}", unrelated_motifs, items)
@@ -261,7 +261,7 @@ def _unrelated(study: Study) -> None:
         if study.is_full:
             study.claim(text, hits / n, at_most=0.05, note=f"{hits} of {n}")
         else:
-            study.not_run(text, threshold="<= 0.05", reason=f"{n} are no rate: --size full.")
+            study.not_run(text, threshold="<= 0.05", reason=f"{n} is no rate: --size full.")
             study.note(f"Unrelated units, {kind}: a motif in {hits} of {n}.")
 
 
@@ -290,7 +290,7 @@ def _motor(study: Study) -> dict[str, Any]:
         hits = f"{found['n_hits']} of {n}"
         study.claim(text, found["n_hits"] / n, at_most=0.05, note=hits)
     else:
-        study.not_run(text, threshold="<= 0.05", reason=f"{n} are no rate: --size full.")
+        study.not_run(text, threshold="<= 0.05", reason=f"{n} is no rate: --size full.")
     return found
 
 
