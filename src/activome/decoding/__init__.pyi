@@ -15,4 +15,3 @@ from .validation import CrossValidation as CrossValidation
 from .validation import accuracy_by_units as accuracy_by_units
 from .validation import cross_validate_decoder as cross_validate_decoder
 from .delay_motion import DelayMotionClassifier as DelayMotionClassifier
-from .lempel_ziv import lempel_ziv_complexity as lempel_ziv_complexity

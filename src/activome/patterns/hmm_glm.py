@@ -114,7 +114,7 @@ class HMMGLM(SwitchingOutputs):
         Weights of the lags.
     log_likelihood_ : float
         Of the training counts, in nats.
-    history_ : ndarray of float64, shape (n_iter_,)
+    history_ : ndarray of float64, shape (n_iter,)
         Log likelihood (with the log density of a Gaussian prior) after each round.
     n_iter_ : int
         Rounds of the last stage.

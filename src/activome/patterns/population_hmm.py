@@ -63,7 +63,7 @@ class PopulationHMM(PopulationOutputs):
         Of the first bin of a sequence.
     log_likelihood_ : float
         Of the training data, in nats.
-    history_ : ndarray of float64, shape (n_iter_ + 1,)
+    history_ : ndarray of float64, shape (n_iter + 1,)
         Log likelihood with the log prior, before each round and after the last.
     n_iter_ : int
         Rounds.

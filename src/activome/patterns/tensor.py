@@ -59,7 +59,7 @@ class NonnegativeCP(BaseEstimator):
         Squared error over the squared norm, on observed entries.
     n_iter_ : int
         Sweeps of the best start.
-    history_ : ndarray of float64, shape (n_iter_,)
+    history_ : ndarray of float64, shape (n_iter,)
         Relative squared error (with the penalty) after each sweep of the best start.
     errors_ : ndarray of float64, shape (n_starts,)
         ``error_`` of every start.
