@@ -285,3 +285,16 @@ def test_layers_that_nobody_looks_at_are_not_run(build: Callable[[], Any]) -> No
     handle.remove()
     assert runs("module:" + table.stack[0] + "#in")[0] == 0
     assert n_active() == 0
+
+
+def test_a_recording_answers_to_the_names_that_were_asked_for() -> None:
+    model, ids = tiny_llama(), tokens()
+    with torch.no_grad(), Taps(model).record("resid_pre[0:2]", "mlp_out[2]") as rec:
+        model(ids)
+    asked = rec["resid_pre[0:2]"]
+    assert sorted(set(asked["layer"].values.tolist())) == [0, 1]
+    np.testing.assert_array_equal(asked.values, rec["resid_pre"].values)
+    assert "resid_pre[0:2]" in rec
+    assert "resid_pre[0:3]" not in rec
+    with pytest.raises(ParameterError, match=r"'mlp_out\[1\]' was not recorded; known: "):
+        rec["mlp_out[1]"]

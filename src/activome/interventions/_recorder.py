@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -48,8 +48,11 @@ class Recording:
         Bytes held.
     """
 
-    def __init__(self, sites: list[Site]) -> None:
+    def __init__(self, sites: list[Site], asked: Mapping[str, list[Site]] | None = None) -> None:
         self.sites = sites
+        self._asked = {
+            name: {site.label for site in found} for name, found in (asked or {}).items()
+        }
         self.n_bytes = 0
         self.pieces: dict[str, dict[int, list[Piece]]] = {site.label: {} for site in sites}
         self.steps: dict[int, Any] = {}
@@ -121,12 +124,12 @@ class Recording:
         return passes[step][call]
 
     def __getitem__(self, name: str) -> Any:
-        """Return the labelled activity of a group of sites, all layers on the unit axis."""
+        """Return the labelled activity of a name, as it was asked for or of all its layers."""
         from activome.interventions._labels import activity_of
 
-        sites = [site for site in self.sites if name in (site.group, site.name, site.label)]
+        sites = self._named(name)
         if not sites:
-            known = {site.group for site in self.sites}
+            known = {site.group for site in self.sites} | set(self._asked)
             raise ParameterError(
                 f"Recording: {name!r} was not recorded; {nearest_names(name, known)}"
             )
@@ -134,7 +137,15 @@ class Recording:
 
     def __contains__(self, name: object) -> bool:
         """Whether a site, or a group of sites, was recorded."""
-        return any(name in (site.group, site.name, site.label) for site in self.sites)
+        return bool(self._named(name))
+
+    def _named(self, name: object) -> list[Site]:
+        labels = self._asked.get(str(name), set())
+        return [
+            site
+            for site in self.sites
+            if site.label in labels or name in (site.group, site.name, site.label)
+        ]
 
 
 def recorders(
