@@ -43,7 +43,7 @@ class Taps:
     ----------
     model : torch.nn.Module
         Any network that is neither compiled nor scripted.
-    scheme : {"llama", "gpt2", "bert"}, optional
+    scheme : {"llama", "gemma2", "olmo2", "phi3", "gpt2", "neox", "bert"}, optional
         Table of site names; found by itself where left out. A network may declare its own as
         a class attribute ``tap_sites``.
 
