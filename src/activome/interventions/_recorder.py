@@ -162,17 +162,22 @@ def recorders(
     def act(value: Any, context: Context) -> Any:
         view = context.site.view(value)
         piece = _piece(view if grad else view.detach(), context, at, reduce)
+        following = None
         if grad and value.requires_grad:
             value.retain_grad()
             piece.raw = value
+            # The network goes on with a copy: what it writes in place has a gradient of its own.
+            following = value.clone()
         if dtype is not None:
             piece.value = _converted(piece.value, dtype, context)
+        if following is None:
+            piece.value = _kept_apart(piece.value, value)
         passes = recording.pieces[context.site.label]
         calls = passes.setdefault(context.step.index, [])
         # A call outside the pass is a second one made by gradient checkpointing.
         if not context.is_inside and calls:
             calls[-1] = piece
-            return
+            return following
         calls.append(piece)
         recording.steps[context.step.index] = context.step
         recording.n_bytes += piece.value.numel() * piece.value.element_size()
@@ -183,6 +188,7 @@ def recorders(
             cure="Record fewer sites, positions or units, reduce, or use stream.",
             limit=max_bytes,
         )
+        return following
 
     return [Actor(site, act, is_edit=False) for site in recording.sites]
 
@@ -219,6 +225,12 @@ def _owned(view: Any) -> Any:
     """Return a tensor that does not keep a much larger one alive."""
     storage = view.untyped_storage().nbytes()
     return view.clone() if storage > 2 * view.numel() * view.element_size() else view
+
+
+def _kept_apart(found: Any, value: Any) -> Any:
+    """Return a tensor that what follows in the network, such as x += y, does not overwrite."""
+    is_shared = found.untyped_storage().data_ptr() == value.untyped_storage().data_ptr()
+    return found.clone() if is_shared else found
 
 
 def _take(view: Any, axes: list[str], axis: str, wanted: Any, context: Context) -> Any:
