@@ -298,3 +298,18 @@ def test_a_recording_answers_to_the_names_that_were_asked_for() -> None:
     assert "resid_pre[0:3]" not in rec
     with pytest.raises(ParameterError, match=r"'mlp_out\[1\]' was not recorded; known: "):
         rec["mlp_out[1]"]
+
+
+def test_numbers_of_numpy_take_the_type_of_the_model() -> None:
+    network = nn.Sequential(nn.Linear(3, 2)).eval()
+    values = np.random.default_rng(0).normal(size=(4, 3))
+    a = record(network, values, "module:0#out")
+    wanted = values.astype(np.float32) @ network[0].weight.detach().numpy().T
+    np.testing.assert_allclose(a.values, wanted + network[0].bias.detach().numpy(), rtol=1e-5)
+
+
+def test_token_ids_that_the_model_does_not_know_are_named() -> None:
+    with pytest.raises(ParameterError, match="sample 1 holds token id 40; .* knows 0 to 39"):
+        record(tiny_llama(), [[1, 2], [40, 3]], "embed")
+    with pytest.raises(ParameterError, match="sample 0 holds token id -1; "):
+        record(tiny_llama(), [[1, -1]], "embed")
