@@ -309,7 +309,7 @@ def test_numbers_of_numpy_take_the_type_of_the_model() -> None:
 
 
 def test_token_ids_that_the_model_does_not_know_are_named() -> None:
-    with pytest.raises(ParameterError, match="sample 1 holds token id 40; .* knows 0 to 39"):
+    with pytest.raises(ParameterError, match=r"sample 1 holds token id 40; .* knows 0 to 39"):
         record(tiny_llama(), [[1, 2], [40, 3]], "embed")
     with pytest.raises(ParameterError, match="sample 0 holds token id -1; "):
         record(tiny_llama(), [[1, -1]], "embed")
