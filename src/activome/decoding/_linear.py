@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 from sklearn.covariance import ledoit_wolf_shrinkage
 
 __all__ = ["DiscriminantFold", "RidgeFold"]
@@ -128,11 +129,14 @@ class DiscriminantFold:
         ndarray of int64, shape (n_test, n_labellings)
             Classes.
         """
-        n_labellings = codes.shape[1]
-        member = codes.T[:, np.newaxis, :] == np.arange(n_classes)[:, np.newaxis]
-        count = member.sum(axis=2)
-        flat = member.reshape(-1, codes.shape[0]).astype(np.float64) @ self.train
-        means = flat / np.maximum(count.reshape(-1), 1)[:, np.newaxis]
+        n_train, n_labellings = codes.shape
+        rows = (codes + n_classes * np.arange(n_labellings)).ravel()
+        columns = np.repeat(np.arange(n_train), n_labellings)
+        count = np.bincount(rows, minlength=n_labellings * n_classes)
+        # One entry per sample and labelling: with many classes nearly all would be zeros.
+        member = csr_array((np.ones(rows.size), (rows, columns)), shape=(count.size, n_train))
+        means = (member @ self.train) / np.maximum(count, 1)[:, np.newaxis]
+        count = count.reshape(n_labellings, n_classes)
         scores = self.test @ means.T - 0.5 * np.einsum("kf,kf->k", means, means)
         scores = scores.reshape(-1, n_labellings, n_classes)
         scores[:, count == 0] = -np.inf

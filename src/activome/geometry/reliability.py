@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
+from scipy.sparse import csr_array
 from scipy.spatial.distance import pdist
 from scipy.stats import rankdata
 
@@ -172,9 +173,9 @@ def _read(activity: Any, condition: str | ArrayLike, owner: str) -> tuple[Array,
 
 def _half_weights(
     codes: Array, n_conditions: int, n_splits: int, generator: np.random.Generator
-) -> Array:
+) -> Any:
     """Return the averaging over half the trials of each condition, two halves for each split."""
-    weights = np.zeros((n_splits, 2, n_conditions, codes.size))
+    entries: list[tuple[Array, Array, Array]] = []
     for k in range(n_conditions):
         rows = np.flatnonzero(codes == k)
         middle = rows.size // 2
@@ -182,9 +183,13 @@ def _half_weights(
             order = generator.permutation(rows)
             # An odd trial goes to either half in turn.
             cut = middle + (rows.size % 2) * (split % 2)
-            weights[split, 0, k, order[:cut]] = 1.0 / cut
-            weights[split, 1, k, order[cut:]] = 1.0 / (rows.size - cut)
-    return weights.reshape(-1, codes.size)
+            for half, chosen in enumerate((order[:cut], order[cut:])):
+                place = (2 * split + half) * n_conditions + k
+                entries.append(
+                    (np.full(chosen.size, 1.0 / chosen.size), np.full(chosen.size, place), chosen)
+                )
+    values, places, columns = (np.concatenate(part) for part in zip(*entries, strict=True))
+    return csr_array((values, (places, columns)), shape=(2 * n_splits * n_conditions, codes.size))
 
 
 def _agreement(means: Array, n_conditions: int, metric: str, compare: str, owner: str) -> float:
