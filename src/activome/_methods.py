@@ -366,4 +366,15 @@ METHODS: tuple[Method, ...] = (
     Method("LIFCell", "activome.networks.spiking.torch_cells", "other"),
     Method("MetaCell", "activome.networks.spiking.torch_cells", "other"),
     Method("LeakyReadout", "activome.networks.spiking.torch_cells", "other"),
+    Method(
+        "Tempotron",
+        "activome.networks.tempotron",
+        "sample",
+        {"n_epochs": 20},
+        {
+            "unit_permutation": "the drawn weights belong to places",
+            "check_classifiers_classes": "its decision is the peak, whose threshold is 1 and not 0",
+            "check_classifiers_train": "its decision is the peak, whose threshold is 1 and not 0",
+        },
+    ),
 )
