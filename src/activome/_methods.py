@@ -377,4 +377,15 @@ METHODS: tuple[Method, ...] = (
             "check_classifiers_train": "its decision is the peak, whose threshold is 1 and not 0",
         },
     ),
+    Method(
+        "SpikingClassifier",
+        "activome.networks.spiking_classifier",
+        "trial",
+        {"n_hidden": 6, "n_epochs": 2},
+        {
+            "unit_permutation": "the drawn weights belong to places",
+            "integer_input": "the numbers of that check are no zeros and ones",
+        },
+        data={"values": "binary"},
+    ),
 )

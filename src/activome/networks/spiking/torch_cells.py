@@ -152,7 +152,7 @@ class LIFCell(_Cell):
     surrogate : SurrogateSpike, optional
         Gradient of the spike; by default a fast sigmoid of slope 10.
     detach_reset : bool, default=False
-        Whether gradients pass by the reset; the value of ``reset`` learns only through it.
+        Whether gradients pass by the spike that resets; the value of ``reset`` learns all the same.
     stochastic : bool, default=False
         Fire with probability ``sigmoid((v - threshold) / temperature)`` instead of at the
         threshold; the gradient is that of the probability.
@@ -241,6 +241,8 @@ class MetaCell(_Cell):
         that are parameters. A time constant stops at 100 times its first value.
     surrogate : SurrogateSpike, optional
         Gradient of the spike; by default a fast sigmoid of slope 10.
+    detach_reset : bool, default=False
+        Whether gradients pass by what a spike does to the cell.
     stochastic : bool, default=False
         Fire with probability ``sigmoid((v - threshold) / temperature)`` instead of at the
         threshold; the gradient is that of the probability (our choice).
@@ -282,6 +284,7 @@ class MetaCell(_Cell):
         *,
         learnable: Sequence[str] | str = "all",
         surrogate: SurrogateSpike | None = None,
+        detach_reset: bool = False,
         stochastic: bool = False,
         temperature: float = 0.1,
     ) -> None:
@@ -295,6 +298,7 @@ class MetaCell(_Cell):
         values |= {"temperature": temperature} if stochastic else {}
         self._hold("MetaCell", n, values, learnable)
         self.surrogate = surrogate if surrogate is not None else SurrogateSpike()
+        self.detach_reset = detach_reset
 
     def _run(self, inputs: Tensor, fire: Fire) -> tuple[Tensor, Tensor]:
         rate = 1.0 / self.tau
@@ -306,9 +310,10 @@ class MetaCell(_Cell):
             v = moved.clamp(-_CLAMP, _CLAMP)
             voltages.append(v)
             z = fire(v - self.threshold)
+            spikes.append(z)
+            z = z.detach() if self.detach_reset else z
             v = v * (1 - z) + self.theta_r * z
             u = u + self.theta_s * z
-            spikes.append(z)
         return torch.stack(spikes), torch.stack(voltages)
 
 
