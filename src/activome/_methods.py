@@ -388,4 +388,10 @@ METHODS: tuple[Method, ...] = (
         },
         data={"values": "binary"},
     ),
+    Method(
+        "LempelZivClassifier",
+        "activome.decoding.lempel_ziv",
+        "trial",
+        {"binarise": "median"},
+    ),
 )
