@@ -9,7 +9,7 @@ import numpy as np
 
 from activome._compile import kernel
 
-__all__ = ["kernel_scale", "learn_epoch", "peaks"]
+__all__ = ["decays", "kernel_scale", "learn_epoch", "peaks"]
 
 Array = np.ndarray[Any, Any]
 # Learnt time constants stay within this factor of where they began, and this far apart.
@@ -24,46 +24,59 @@ def kernel_scale(tau_m: float, tau_s: float) -> Any:
 
 
 @kernel()
+def _decay(time: Array, first: int, last: int, left: Array, tau_m: float, tau_s: float) -> None:
+    """Write what is left of both sums when the next spike of the trial comes; 0 after the last."""
+    for k in range(first, last - 1):
+        gap = time[k + 1] - time[k]
+        left[k, 0] = math.exp(-gap / tau_m)
+        left[k, 1] = math.exp(-gap / tau_s)
+    if last > first:
+        left[last - 1] = 0.0
+
+
+@kernel()
+def decays(time: Array, offsets: Array, tau_m: float, tau_s: float) -> Any:
+    """Return what is left of both sums from each spike to the next, shape (n_spikes, 2)."""
+    left = np.empty((time.size, 2))
+    for trial in range(offsets.size - 1):
+        _decay(time, offsets[trial], offsets[trial + 1], left, tau_m, tau_s)
+    return left
+
+
+@kernel()
 def _peak(
-    time: Array, unit: Array, first: int, last: int, weight: Array, tau_m: float, tau_s: float
-) -> Any:
+    time: Array, unit: Array, first: int, last: int, left: Array, weight: Array, tau_m: float,
+    tau_s: float, rise: float, scale: float,
+) -> Any:  # fmt: skip
     """Return the highest potential after the first spike and its time, of spikes in order.
 
     Between spikes the potential is ``a e^(-s/tau_m) - b e^(-s/tau_s)``, which has one stationary
     point at most. After the last spike a potential that only rises, from below 0 towards it, is
-    read where a spike would have its largest effect.
+    read where a spike would have its largest effect. The scale of the kernel comes in at the end.
     """
-    rise, scale = kernel_scale(tau_m, tau_s)
     rate = 1.0 / tau_s - 1.0 / tau_m
     best, at = -math.inf, math.nan
     slow = fast = 0.0
     for k in range(first, last):
         w = weight[unit[k]]
+        if slow - fast > best and k > first:
+            best, at = slow - fast, time[k]
         slow += w
         fast += w
-        is_end = k + 1 == last
-        gap = math.inf if is_end else time[k + 1] - time[k]
-        slow_left = 0.0 if is_end else math.exp(-gap / tau_m)
-        fast_left = 0.0 if is_end else math.exp(-gap / tau_s)
-        if slow > 0.0 and fast > 0.0:
-            # It rises, then falls; it is never above what has not decayed at all.
-            if scale * slow > best:
-                ratio = fast * tau_m / (slow * tau_s)
-                stay = min(math.log(ratio) / rate, gap) if ratio > 1.0 else 0.0
+        # A peak between spikes: it is never above what has not decayed at all.
+        if slow > best and slow > 0.0 and fast * tau_m > slow * tau_s:
+            stay = math.log(fast * tau_m / (slow * tau_s)) / rate
+            if k + 1 == last or stay < time[k + 1] - time[k]:
                 value = slow * math.exp(-stay / tau_m) - fast * math.exp(-stay / tau_s)
-                if scale * value > best:
-                    best, at = scale * value, time[k] + stay
-        else:
-            # Its highest point is at an end; both ends of the others are starts or ends here.
-            if scale * (slow - fast) > best and k > first:
-                best, at = scale * (slow - fast), time[k]
-            stay = rise if is_end else gap
-            value = slow * math.exp(-stay / tau_m) - fast * math.exp(-stay / tau_s)
-            if scale * value > best:
-                best, at = scale * value, time[k] + stay
-        slow *= slow_left
-        fast *= fast_left
-    return best, at
+                if value > best:
+                    best, at = value, time[k] + stay
+        if k + 1 == last and best < 0.0:
+            value = slow * math.exp(-rise / tau_m) - fast * math.exp(-rise / tau_s)
+            if value > best:
+                best, at = value, time[k] + rise
+        slow *= left[k, 0]
+        fast *= left[k, 1]
+    return scale * best, at
 
 
 @kernel()
@@ -73,8 +86,12 @@ def peaks(
     """Return the peak of every trial, 0 at rest, and its time in ms (NaN without a spike)."""
     n_trials = offsets.size - 1
     value, when = np.zeros(n_trials), np.full(n_trials, np.nan)
+    left = decays(time, offsets, tau_m, tau_s)
+    rise, scale = kernel_scale(tau_m, tau_s)
     for trial in range(n_trials):
-        best, at = _peak(time, unit, offsets[trial], offsets[trial + 1], weight, tau_m, tau_s)
+        best, at = _peak(
+            time, unit, offsets[trial], offsets[trial + 1], left, weight, tau_m, tau_s, rise, scale
+        )
         value[trial] = max(best, 0.0)
         when[trial] = at
     return value, when
@@ -85,6 +102,7 @@ def learn_epoch(
     time: Array,
     unit: Array,
     offsets: Array,
+    left: Array,
     is_target: Array,
     order: Array,
     weight: Array,
@@ -97,19 +115,22 @@ def learn_epoch(
 ) -> int:
     """Show every trial once, in an order; change the weights after each error; count the errors.
 
-    ``velocity`` holds the last change of each weight and, at its end, of the logarithms of both
-    time constants.
+    ``left`` are the ``decays`` for these time constants. ``velocity`` holds the last change of each
+    weight and, at its end, of the logarithms of both time constants.
     """
     n_units = weight.size
     n_errors = 0
+    rise, scale = kernel_scale(taus[0], taus[1])
     for trial in order:
         first, last = offsets[trial], offsets[trial + 1]
-        best, at = _peak(time, unit, first, last, weight, taus[0], taus[1])
+        if learns_taus:
+            _decay(time, first, last, left, taus[0], taus[1])
+            rise, scale = kernel_scale(taus[0], taus[1])
+        best, at = _peak(time, unit, first, last, left, weight, taus[0], taus[1], rise, scale)
         if (best >= 1.0) == is_target[trial]:
             continue
         n_errors += 1
         sign = lr if is_target[trial] else -lr
-        rise, scale = kernel_scale(taus[0], taus[1])
         velocity *= momentum
         slow = fast = slow_age = fast_age = 0.0
         for k in range(first, last):

@@ -18,7 +18,7 @@ from activome.activity.estimators.sample import SampleEstimator
 from activome.activity.events import Events
 from activome.activity.stacking import SampleIndex
 from activome.errors import ActivityError, ConvergenceWarning, ParameterError
-from activome.networks._tempotron_kernel import learn_epoch, peaks
+from activome.networks._tempotron_kernel import decays, learn_epoch, peaks
 
 __all__ = ["Tempotron"]
 
@@ -169,6 +169,7 @@ class Tempotron(ClassifierMixin, SampleEstimator):
         fewest, kept = n_trials + 1, (weight, np.empty(0))
         start = np.array([self.tau_m, self.tau_s], dtype=np.float64)
         taus, velocity = start.copy(), np.zeros(n_inputs + 2)
+        left = decays(spikes.time, spikes.offsets, *taus)
         n_iter = 0
         for _ in range(self.n_epochs):
             n_iter += 1
@@ -176,6 +177,7 @@ class Tempotron(ClassifierMixin, SampleEstimator):
                 spikes.time,
                 spikes.unit,
                 spikes.offsets,
+                left,
                 is_target,
                 generator.permutation(n_trials),
                 weight,
