@@ -95,6 +95,7 @@ def _loads(axes: Axes, loads: Mapping[float, Sequence[float]]) -> None:
     for load in at:
         axes.plot([load] * len(loads[load]), loads[load], "o", color="white", mec="black", ms=5)
     axes.set_xlim(0.0, 4.3)
+    axes.set_ylim(-0.02, max(0.1, 1.1 * max(max(errors) for errors in loads.values())))
     axes.set_xlabel("patterns per input")
     axes.set_ylabel("training error")
     axes.set_title("Tempotron, 100 inputs", fontsize=10)
