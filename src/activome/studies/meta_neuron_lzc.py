@@ -203,30 +203,28 @@ def _main_task(study: Study) -> dict[tuple[str, bool], list[Any]]:
 
 
 def _effort(study: Study, models: dict[tuple[str, bool], list[Any]]) -> None:
-    """Give the fixed model other learning rates, and constants as others learned them."""
-    seeds = [study.random_state + i for i in range(3)]
+    """Give both models other learning rates, and the fixed one constants that others learned."""
     for neuron, name in _NEURONS.items():
         learned = models[neuron, True]
-        by_rate: dict[float, list[Any]] = {1e-2: models[neuron, False]}
-        for lr in _OTHER_RATES:
-            items: list[Any] = [("timing", seed, neuron, False, {"lr": lr}) for seed in seeds]
-            by_rate[lr] = study.map(f"{neuron}, fixed, lr {lr:g}", spiking, items)
-        best = max(by_rate, key=lambda lr: _mean(by_rate[lr], "rate"))
+        tuned = {learns: _tuned(study, neuron, learns, models) for learns in (False, True)}
+        best = {k: max(_mean(v, "rate") for v in rates.values()) for k, rates in tuned.items()}
+        shown = {
+            k: "; ".join(f"{lr:g}: {_listed(v, 'rate')}" for lr, v in rates.items())
+            for k, rates in tuned.items()
+        }
         study.claim(
             f"{_TASK}: {name}, learned constants less fixed at its best learning rate",
-            _mean(learned, "rate") - _mean(by_rate[best], "rate"),
+            _mean(learned, "rate") - best[False],
             at_least=0.05,
-            note="; ".join(f"lr {lr:g}: {_listed(v, 'rate')}" for lr, v in by_rate.items()),
+            note=f"fixed by learning rate {shown[False]}",
         )
-        means = [
-            {key: float(pair[1].mean()) for key, pair in entry["constants"].items()}
-            for entry in learned
-        ]
-        items = [
-            ("timing", seed, neuron, False, {"internal": internal})
-            for seed, internal in zip(seeds, means, strict=True)
-        ]
-        moved = study.map(f"{neuron}, fixed at learned means", spiking, items)
+        study.claim(
+            f"{_TASK}: {name}, learned constants less fixed, both at their best learning rates",
+            best[True] - best[False],
+            at_least=0.0,
+            note=f"learned by learning rate {shown[True]}",
+        )
+        moved = _at_means(study, neuron, learned)
         study.claim(
             f"{_TASK}: {name}, learned constants less fixed at the learned means",
             _mean(learned, "rate") - _mean(moved, "rate"),
@@ -234,6 +232,30 @@ def _effort(study: Study, models: dict[tuple[str, bool], list[Any]]) -> None:
             note=f"fixed at the means: rates {_listed(moved, 'rate')}; "
             f"complexity {_listed(moved, 'lzc')}",
         )
+
+
+def _tuned(
+    study: Study, neuron: str, learns: bool, models: dict[tuple[str, bool], list[Any]]
+) -> dict[float, list[Any]]:
+    seeds = [study.random_state + i for i in range(3)]
+    by_rate = {1e-2: models[neuron, learns]}
+    for lr in _OTHER_RATES:
+        items: list[Any] = [("timing", seed, neuron, learns, {"lr": lr}) for seed in seeds]
+        kind = "learned" if learns else "fixed"
+        by_rate[lr] = study.map(f"{neuron}, {kind}, lr {lr:g}", spiking, items)
+    return by_rate
+
+
+def _at_means(study: Study, neuron: str, learned: list[Any]) -> list[Any]:
+    means = [
+        {key: float(pair[1].mean()) for key, pair in entry["constants"].items()}
+        for entry in learned
+    ]
+    items: list[Any] = [
+        ("timing", study.random_state + i, neuron, False, {"internal": internal})
+        for i, internal in enumerate(means)
+    ]
+    return study.map(f"{neuron}, fixed at learned means", spiking, items)
 
 
 def _weaker(study: Study) -> None:
