@@ -26,12 +26,12 @@ def kernel_scale(tau_m: float, tau_s: float) -> Any:
 @kernel()
 def _decay(time: Array, first: int, last: int, left: Array, tau_m: float, tau_s: float) -> None:
     """Write what is left of both sums when the next spike of the trial comes; 0 after the last."""
-    for k in range(first, last - 1):
-        gap = time[k + 1] - time[k]
+    for k in range(last - first - 1):
+        gap = time[first + k + 1] - time[first + k]
         left[k, 0] = math.exp(-gap / tau_m)
         left[k, 1] = math.exp(-gap / tau_s)
     if last > first:
-        left[last - 1] = 0.0
+        left[last - first - 1] = 0.0
 
 
 @kernel()
@@ -39,7 +39,8 @@ def decays(time: Array, offsets: Array, tau_m: float, tau_s: float) -> Any:
     """Return what is left of both sums from each spike to the next, shape (n_spikes, 2)."""
     left = np.empty((time.size, 2))
     for trial in range(offsets.size - 1):
-        _decay(time, offsets[trial], offsets[trial + 1], left, tau_m, tau_s)
+        first, last = offsets[trial], offsets[trial + 1]
+        _decay(time, first, last, left[first:last], tau_m, tau_s)
     return left
 
 
@@ -74,8 +75,8 @@ def _peak(
             value = slow * math.exp(-rise / tau_m) - fast * math.exp(-rise / tau_s)
             if value > best:
                 best, at = value, time[k] + rise
-        slow *= left[k, 0]
-        fast *= left[k, 1]
+        slow *= left[k - first, 0]
+        fast *= left[k - first, 1]
     return scale * best, at
 
 
@@ -86,12 +87,15 @@ def peaks(
     """Return the peak of every trial, 0 at rest, and its time in ms (NaN without a spike)."""
     n_trials = offsets.size - 1
     value, when = np.zeros(n_trials), np.full(n_trials, np.nan)
-    left = decays(time, offsets, tau_m, tau_s)
+    longest = 0
+    for trial in range(n_trials):
+        longest = max(longest, offsets[trial + 1] - offsets[trial])
+    left = np.empty((longest, 2))
     rise, scale = kernel_scale(tau_m, tau_s)
     for trial in range(n_trials):
-        best, at = _peak(
-            time, unit, offsets[trial], offsets[trial + 1], left, weight, tau_m, tau_s, rise, scale
-        )
+        first, last = offsets[trial], offsets[trial + 1]
+        _decay(time, first, last, left, tau_m, tau_s)
+        best, at = _peak(time, unit, first, last, left, weight, tau_m, tau_s, rise, scale)
         value[trial] = max(best, 0.0)
         when[trial] = at
     return value, when
@@ -123,10 +127,11 @@ def learn_epoch(
     rise, scale = kernel_scale(taus[0], taus[1])
     for trial in order:
         first, last = offsets[trial], offsets[trial + 1]
+        here = left[first:last]
         if learns_taus:
-            _decay(time, first, last, left, taus[0], taus[1])
+            _decay(time, first, last, here, taus[0], taus[1])
             rise, scale = kernel_scale(taus[0], taus[1])
-        best, at = _peak(time, unit, first, last, left, weight, taus[0], taus[1], rise, scale)
+        best, at = _peak(time, unit, first, last, here, weight, taus[0], taus[1], rise, scale)
         if (best >= 1.0) == is_target[trial]:
             continue
         n_errors += 1
@@ -137,13 +142,13 @@ def learn_epoch(
             age = at - time[k]
             if age < 0.0:
                 break
-            here, there = math.exp(-age / taus[0]), math.exp(-age / taus[1])
+            old, new = math.exp(-age / taus[0]), math.exp(-age / taus[1])
             w = weight[unit[k]]
-            slow += w * here
-            fast += w * there
-            slow_age += w * here * age
-            fast_age += w * there * age
-            velocity[unit[k]] += sign * scale * (here - there)
+            slow += w * old
+            fast += w * new
+            slow_age += w * old * age
+            fast_age += w * new * age
+            velocity[unit[k]] += sign * scale * (old - new)
         weight += velocity[:n_units]
         if learns_taus:
             # The peak is stationary in time, and so is that of the kernel in its scale.

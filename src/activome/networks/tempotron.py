@@ -313,16 +313,19 @@ def _spikes_of(values: Any, owner: str) -> _Spikes:
     if isinstance(values, _Spikes):
         return values
     latency = np.ascontiguousarray(values, dtype=np.float64)
-    early = np.isneginf(latency)
+    is_spike = np.isfinite(latency)
+    is_full = bool(is_spike.all())
+    early = np.isneginf(latency) if not is_full else is_spike[:0]
     if early.any():
         trial, unit = (int(k) for k in np.argwhere(early)[0])
         raise ActivityError(
             f"{owner}: latencies must not be minus infinity; {int(early.sum())} of {latency.size} "
             f"are, the first at sample {trial}, unit {unit}. Use NaN for no spike."
         )
-    is_spike = np.isfinite(latency)
-    order = np.argsort(np.where(is_spike, latency, np.inf), axis=1, kind="stable")
-    kept = np.take_along_axis(is_spike, order, axis=1)
-    offsets = np.concatenate([[0], np.cumsum(is_spike.sum(axis=1))]).astype(np.int64)
-    time = np.take_along_axis(latency, order, axis=1)[kept]
-    return _Spikes(time, order[kept].astype(np.int32), offsets, latency.shape)
+    # Infinity and NaN come last, so that the spikes of a trial are the first of its row.
+    order = np.argsort(latency, axis=1)
+    time = np.take_along_axis(latency, order, axis=1)
+    counts = is_spike.sum(axis=1)
+    kept = ... if is_full else np.arange(latency.shape[1]) < counts[:, np.newaxis]
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return _Spikes(time[kept].ravel(), order[kept].ravel().astype(np.int32), offsets, latency.shape)
