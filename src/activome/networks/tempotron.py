@@ -292,7 +292,8 @@ class Tempotron(ClassifierMixin, SampleEstimator):
                 f"{X.n_units}."
             )
         time = (X.t - X.t_start) * (X.tick * _MS)
-        return _Spikes(time, X.unit, X.offsets, (X.n_trials, X.n_units)), None
+        # A copy that can be written to, as latencies are: kernels then compile once for both.
+        return _Spikes(time, X.unit.copy(), X.offsets, (X.n_trials, X.n_units)), None
 
     def _check_parameters(self) -> None:
         owner = "Tempotron"
