@@ -118,12 +118,14 @@ def _pair(study: Study) -> dict[bool, Any]:
         )
         for learns in (False, True)
     }  # fmt: skip
-    for readout, name in (("rate", "rates"), ("lzc", "complexity")):
-        study.claim(
-            f"{_TASK}, 5 epochs: LIF, learned constants less fixed, {name}",
-            found[True][readout] - found[False][readout],
-            at_least=0.0,
-        )
+    study.claim(
+        f"{_TASK}, 5 epochs: LIF, learned constants less fixed, complexity",
+        found[True]["lzc"] - found[False]["lzc"],
+        at_least=0.0,
+    )
+    study.note(
+        f"Rates after 5 epochs: fixed {found[False]['rate']:.3f}, learned {found[True]['rate']:.3f}."
+    )
     return found
 
 
