@@ -123,9 +123,8 @@ def _pair(study: Study) -> dict[bool, Any]:
         found[True]["lzc"] - found[False]["lzc"],
         at_least=0.0,
     )
-    study.note(
-        f"Rates after 5 epochs: fixed {found[False]['rate']:.3f}, learned {found[True]['rate']:.3f}."
-    )
+    fixed, learned = found[False]["rate"], found[True]["rate"]
+    study.note(f"Rates after 5 epochs: fixed {fixed:.3f}, learned {learned:.3f}.")
     return found
 
 
