@@ -366,4 +366,32 @@ METHODS: tuple[Method, ...] = (
     Method("LIFCell", "activome.networks.spiking.torch_cells", "other"),
     Method("MetaCell", "activome.networks.spiking.torch_cells", "other"),
     Method("LeakyReadout", "activome.networks.spiking.torch_cells", "other"),
+    Method(
+        "Tempotron",
+        "activome.networks.tempotron",
+        "sample",
+        {"n_epochs": 20},
+        {
+            "unit_permutation": "the drawn weights belong to places",
+            "check_classifiers_classes": "its decision is the peak, whose threshold is 1 and not 0",
+            "check_classifiers_train": "its decision is the peak, whose threshold is 1 and not 0",
+        },
+    ),
+    Method(
+        "SpikingClassifier",
+        "activome.networks.spiking_classifier",
+        "trial",
+        {"n_hidden": 6, "n_epochs": 2},
+        {
+            "unit_permutation": "the drawn weights belong to places",
+            "integer_input": "the numbers of that check are no zeros and ones",
+        },
+        data={"values": "binary"},
+    ),
+    Method(
+        "LempelZivClassifier",
+        "activome.decoding.lempel_ziv",
+        "trial",
+        {"binarise": "median"},
+    ),
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activome.activity.complexity import lempel_ziv_complexity as complexity
@@ -58,6 +58,7 @@ def test_phrases_of_1978_by_hand() -> None:
 
 @pytest.mark.parametrize(("variant", "slow"), [("lz76", slow_lz76), ("lz78", slow_lz78)])
 @given(data=st.data())
+@settings(deadline=None)  # the first call compiles
 def test_equals_the_slow_search(variant: str, slow: Any, data: st.DataObject) -> None:
     letters = data.draw(st.sampled_from(["01", "abc", "abcdefghij"]))
     text = data.draw(st.text(letters, min_size=2, max_size=80))

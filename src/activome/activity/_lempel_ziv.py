@@ -17,8 +17,8 @@ _LENGTH, _LINK, _FIRST = 0, 1, 2
 
 
 @kernel(inline=True)
-def _append(nodes: Array, size: int, last: int, column: int, here: int, length: int) -> Any:
-    """Add a symbol to the suffix automaton; give its size, and where the phrase now stands."""
+def _append(nodes: Array, size: int, last: int, column: int) -> int:
+    """Add a symbol to the suffix automaton, as node ``size``; give how many nodes there are."""
     new = size
     size += 1
     for k in range(nodes.shape[1]):
@@ -29,11 +29,11 @@ def _append(nodes: Array, size: int, last: int, column: int, here: int, length: 
         nodes[at, column] = new
         at = nodes[at, _LINK]
     if at == -1:
-        return size, here
+        return size
     target = nodes[at, column]
     if nodes[at, _LENGTH] + 1 == nodes[target, _LENGTH]:
         nodes[new, _LINK] = target
-        return size, here
+        return size
     copy = size
     size += 1
     for k in range(nodes.shape[1]):
@@ -44,36 +44,29 @@ def _append(nodes: Array, size: int, last: int, column: int, here: int, length: 
     while at != -1 and nodes[at, column] == target:
         nodes[at, column] = copy
         at = nodes[at, _LINK]
-    # The shorter strings of a node that is split move to the copy, the phrase among them.
-    if here == target and length <= nodes[copy, _LENGTH]:
-        here = copy
-    return size, here
+    return size
 
 
 @kernel()
 def _count_lz76(rows: Array, nodes: Array, counts: Array) -> None:
     """Count the phrases of each row: each ends where it first differs from all that began before.
 
-    The suffix automaton of what was read follows the phrase symbol by symbol, so that a row costs
-    a number of steps that is proportional to its length.
+    In the suffix automaton of what was read, the suffix link of the last node leads to the longest
+    suffix that was there before: a phrase ends when it has grown longer. A row costs a number of
+    steps that is proportional to its length.
     """
     for row in range(rows.shape[0]):
         nodes[0, :] = 0
         nodes[0, _LINK] = -1
-        size, last, here, length, n_phrases = 1, 0, 0, 0, 0
+        size, last, length, n_phrases = 1, 0, 0, 0
         for j in range(rows.shape[1]):
-            column = rows[row, j] + _FIRST
-            step = nodes[here, column]
-            if step > 0:
-                here = step
-                length += 1
-            else:
-                n_phrases += 1
-                here = 0
-                length = 0
             new = size
-            size, here = _append(nodes, size, last, column, here, length)
+            size = _append(nodes, size, last, rows[row, j] + _FIRST)
             last = new
+            length += 1
+            if nodes[nodes[new, _LINK], _LENGTH] < length:
+                n_phrases += 1
+                length = 0
         counts[row] = n_phrases + (length > 0)
 
 

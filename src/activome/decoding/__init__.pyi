@@ -15,3 +15,4 @@ from .validation import CrossValidation as CrossValidation
 from .validation import accuracy_by_units as accuracy_by_units
 from .validation import cross_validate_decoder as cross_validate_decoder
 from .delay_motion import DelayMotionClassifier as DelayMotionClassifier
+from .lempel_ziv import LempelZivClassifier as LempelZivClassifier

@@ -59,3 +59,5 @@ from .spiking.torch_cells import LIFCell as LIFCell
 from .spiking.torch_cells import MetaCell as MetaCell
 from .spiking.surrogate_gradient import SurrogateSpike as SurrogateSpike
 from .spiking.surrogate_gradient import lif_forward as lif_forward
+from .tempotron import Tempotron as Tempotron
+from .spiking_classifier import SpikingClassifier as SpikingClassifier

@@ -97,7 +97,17 @@ class Case:
         """Return an activity as plain numbers in the orientation of the method."""
         if self.base == "sample":
             return to_samples(activity)[0]
-        return to_trials(activity)[0] if self.base == "trial" else to_sequences(activity)[0]
+        return (
+            self.turned(to_trials(activity)[0])
+            if self.base == "trial"
+            else (to_sequences(activity)[0])
+        )
+
+    def turned(self, values: Any) -> Any:
+        """Exchange units and times for a trial method whose plain numbers have times first."""
+        is_turned = getattr(self.estimator, "_times_before_units", False)
+        is_series = isinstance(values, np.ndarray) and values.ndim == 3
+        return values.swapaxes(1, 2) if is_turned and is_series else values
 
     def fit(self, activity: Activity, estimator: Any = None, *, X: Any = None) -> Any:
         """Fit a fresh copy (or the estimator given) to an activity, or to a form of it."""
@@ -119,7 +129,8 @@ class Case:
     def raw_outputs(self, estimator: Any, X: Any) -> dict[str, Any]:
         """Return what each output method gives, as it gives it."""
         with tolerated():
-            return {m: getattr(estimator, m)(X) for m in OUTPUT_METHODS if hasattr(estimator, m)}
+            given = {m: getattr(estimator, m)(X) for m in OUTPUT_METHODS if hasattr(estimator, m)}
+        return {method: self.turned(result) for method, result in given.items()}
 
     def results(self, estimator: Any, X: Any) -> Results:
         """Return the outputs as plain numbers; the learned state for methods without outputs."""

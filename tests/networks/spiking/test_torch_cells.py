@@ -89,6 +89,11 @@ def test_the_meta_cell_by_hand_and_against_the_simulator() -> None:
         (MetaCell(5), {"theta_v", "theta_u", "theta_r", "theta_s", "log_tau", "threshold"}),
         (MetaCell(5, learnable=("tau",)), {"log_tau"}),
         (LIFCell(5), set()),
+        (
+            LIFCell(5, learnable="all", stochastic=True),
+            {"log_tau", "threshold", "reset", "log_temperature"},
+        ),
+        (MetaCell(5, learnable=("temperature",), stochastic=True), {"log_temperature"}),
     ],
 )
 def test_constants_learn_when_asked_to(cell: Any, names: set[str]) -> None:
@@ -120,6 +125,50 @@ def test_gradients_of_constants_equal_finite_differences_without_spikes() -> Non
     torch.testing.assert_close(torch.autograd.grad(z.sum(), rho)[0], expected)
 
 
+@pytest.mark.parametrize("cell", [LIFCell(5), LIFCell(5, reset_mode="subtract"), MetaCell(5)])
+def test_voltages_are_those_that_made_the_spikes(cell: Any) -> None:
+    torch.manual_seed(0)
+    current = 0.3 + 0.5 * torch.randn(4, 60, 5)
+    z, v = cell.respond(current)
+    assert torch.equal(z, cell(current))
+    assert torch.equal(z, (v >= cell.threshold).float())
+    assert 0.02 < z.mean() < 0.8
+
+
+@pytest.mark.parametrize("make", [LIFCell, MetaCell])
+def test_stochastic_cells(make: Any) -> None:
+    torch.manual_seed(0)
+    current = 0.1 + 0.3 * torch.randn(3, 50, 4)
+    draws = torch.rand(1, 50, 4)
+    # So cold that chance has no say, they are the cells that fire at the threshold.
+    cold, sharp = make(4, stochastic=True, temperature=1e-6), make(4)
+    assert torch.equal(cold(current, draws=draws), sharp(current))
+    warm = make(4, stochastic=True, temperature=0.3, learnable="all")
+    z, v = warm.respond(current, draws=draws)
+    assert torch.equal(z, (draws < torch.sigmoid((v - 1.0) / 0.3)).float())
+    # Straight through: at the last step the gradient is that of the probability.
+    warm.zero_grad()
+    z[:, -1].sum().backward()
+    chance = torch.sigmoid((v[:, -1] - 1.0) / 0.3)
+    direct = -(chance * (1 - chance) / 0.3).sum(0)
+    if make is LIFCell:
+        threshold = warm.threshold.detach().requires_grad_()
+        last = torch.sigmoid((v[:, -1].detach() - threshold) / 0.3).sum()
+        torch.testing.assert_close(torch.autograd.grad(last, threshold)[0], direct.detach())
+    assert warm.log_temperature.grad.abs().sum() > 0
+    torch.manual_seed(1)
+    one = warm(current)
+    torch.manual_seed(1)
+    assert torch.equal(one, warm(current))
+
+
+def test_a_learnt_time_constant_is_bounded() -> None:
+    cell = LIFCell(2, tau=5.0, learnable=("tau",))
+    with torch.no_grad():
+        cell.log_tau[0] = 50.0
+    assert cell.tau.tolist() == pytest.approx([500.0, 5.0])
+
+
 def test_the_readout_is_the_mean_of_leaky_sums() -> None:
     torch.manual_seed(0)
     readout = LeakyReadout(3, 2, tau=4.0).double()
@@ -137,6 +186,16 @@ def test_the_readout_is_the_mean_of_leaky_sums() -> None:
         (lambda: SurrogateSpike("step"), ParameterError, "unknown kind"),
         (lambda: SurrogateSpike(slope=0.0), ParameterError, "slope must be in"),
         (lambda: LIFCell(3, tau=-1.0), ParameterError, "tau must be in"),
+        (
+            lambda: MetaCell(3, stochastic=True, temperature=0.0),
+            ParameterError,
+            "temperature must be in",
+        ),
+        (
+            lambda: LIFCell(3, stochastic=True)(torch.zeros(2, 5, 3), draws=torch.zeros(5, 3)),
+            ActivityError,
+            r"draws must be \(n_trials or 1, 5, 3\)",
+        ),
         (lambda: LIFCell(3, learnable=("theta",)), ParameterError, "unknown learnable constant"),
         (lambda: MetaCell(3, theta=(1.0, 2.0)), ParameterError, "got 2 values"),
         (lambda: LeakyReadout(0, 2), ParameterError, "n_in must be"),

@@ -32,6 +32,8 @@ class TrialEstimator(ActivityEstimator):
     """
 
     _target_per: ClassVar[str] = "trial"
+    # True where plain numbers are (n_trials, n_times, n_units), as layers over time take them.
+    _times_before_units: ClassVar[bool] = False
 
     def _read(self, X: Any, *, reset: bool) -> tuple[Any, SampleIndex | None]:
         owner = self._owner(reset)
@@ -48,10 +50,12 @@ class TrialEstimator(ActivityEstimator):
         else:
             values = np.asarray(X)
             if values.ndim != 3:
+                axes = "n_times, n_units" if self._times_before_units else "n_units, n_times"
                 raise ActivityError(
-                    f"{owner}: plain numbers must be (n_trials, n_units, n_times); "
+                    f"{owner}: plain numbers must be (n_trials, {axes}); "
                     f"got {values.ndim} axes of shape {values.shape}."
                 )
+            values = values.swapaxes(1, 2) if self._times_before_units else values
             if reset:
                 self.unit_names_ = None
                 self.n_features_in_ = values.shape[1]
@@ -105,7 +109,8 @@ class TrialTransformer(TransformerMixin, TrialEstimator):
         values, index = self._read(X, reset=False)
         result = self._transform(values)
         if index is None:
-            return result
+            is_turned = self._times_before_units and result.ndim == 3
+            return result.swapaxes(1, 2) if is_turned else result
         return self._label(result, index)
 
     def _label(self, result: Array, index: SampleIndex) -> xr.DataArray:

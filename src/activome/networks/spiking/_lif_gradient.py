@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-__all__ = ["FusedLIF", "spike"]
+__all__ = ["DrawnSpikes", "Fire", "FusedLIF", "run_lif", "spike"]
+
+# From the voltage less the threshold at one step to the spikes of that step.
+Fire: TypeAlias = Callable[[Tensor], Tensor]
 
 
 def _slope_at(x: Tensor, kind: str, slope: float) -> Tensor:
@@ -53,6 +57,70 @@ def spike(x: Tensor, kind: str, slope: float) -> Tensor:
     """
     found: Tensor = _Spike.apply(x, kind, slope)
     return found
+
+
+class DrawnSpikes:
+    """Fire with probability ``sigmoid(x / temperature)``, whose gradient is that of the spike.
+
+    Parameters
+    ----------
+    temperature : torch.Tensor
+        One per unit.
+    draws : torch.Tensor
+        Numbers in [0, 1) that decide, shape (n_times, n_trials or 1, n_units); one row per call.
+    """
+
+    def __init__(self, temperature: Tensor, draws: Tensor) -> None:
+        self.temperature = temperature
+        self._rows = iter(draws)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the spikes of the next step."""
+        chance = torch.sigmoid(x / self.temperature)
+        drawn = (next(self._rows) < chance).to(x.dtype)
+        return drawn + (chance - chance.detach())
+
+
+def run_lif(
+    current: Tensor, constants: Sequence[Tensor], fire: Fire,
+    is_delayed: bool, is_zero: bool, detach_reset: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Run leaky cells step by step, so that gradients reach every constant.
+
+    Parameters
+    ----------
+    current : torch.Tensor
+        Shape (n_times, n_trials, n_units).
+    constants : sequence of torch.Tensor
+        Share that is kept per step, threshold and reset.
+    fire : callable
+        From the voltage less the threshold to spikes.
+    is_delayed, is_zero, detach_reset : bool
+        When and how a spike resets, and whether gradients pass by it.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        Spikes, and voltages as the threshold saw them; shape of the current.
+    """
+    alpha, threshold, reset = constants
+
+    def lowered(v: Tensor, z: Tensor) -> Tensor:
+        z = z.detach() if detach_reset else z
+        return v * (1 - z) + reset * z if is_zero else v - threshold * z
+
+    v = z = torch.zeros_like(current[0])
+    spikes, voltages = [], []
+    for now in current:
+        v = alpha * v + now
+        if is_delayed:
+            v = lowered(v, z)
+        z = fire(v - threshold)
+        voltages.append(v)
+        if not is_delayed:
+            v = lowered(v, z)
+        spikes.append(z)
+    return torch.stack(spikes), torch.stack(voltages)
 
 
 class FusedLIF(torch.autograd.Function):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from activome._checks import check_choice, check_number
 from activome.errors import ActivityError, ParameterError
-from activome.networks.spiking._lif_gradient import FusedLIF, spike
+from activome.networks.spiking._lif_gradient import FusedLIF, run_lif, spike
 
 __all__ = ["Order", "ResetMode", "SurrogateSpike", "lif_forward"]
 
@@ -156,27 +155,4 @@ def lif_forward(
             current, *constants, is_delayed, is_zero, shape.kind, shape.slope
         )
         return found
-    return _loop(current, constants, shape, is_delayed, is_zero, detach_reset)
-
-
-def _loop(
-    current: Tensor, constants: Sequence[Tensor], shape: SurrogateSpike,
-    is_delayed: bool, is_zero: bool, detach_reset: bool,
-) -> Tensor:  # fmt: skip
-    alpha, threshold, reset = constants
-
-    def lowered(v: Tensor, z: Tensor) -> Tensor:
-        z = z.detach() if detach_reset else z
-        return v * (1 - z) + reset * z if is_zero else v - threshold * z
-
-    v = z = torch.zeros_like(current[0])
-    spikes = []
-    for now in current:
-        v = alpha * v + now
-        if is_delayed:
-            v = lowered(v, z)
-        z = shape(v - threshold)
-        if not is_delayed:
-            v = lowered(v, z)
-        spikes.append(z)
-    return torch.stack(spikes)
+    return run_lif(current, constants, shape, is_delayed, is_zero, detach_reset)[0]

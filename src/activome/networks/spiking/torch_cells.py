@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from activome._checks import check_choice, check_integer, check_number
 from activome.errors import ActivityError, ParameterError
+from activome.networks.spiking._lif_gradient import DrawnSpikes, Fire, run_lif
 from activome.networks.spiking.surrogate_gradient import ResetMode, SurrogateSpike, lif_forward
 
 __all__ = ["LIFCell", "LeakyReadout", "MetaCell"]
 
 _LIF_NAMES = ("tau", "threshold", "reset")
 _META_NAMES = ("theta_v", "theta_u", "theta_r", "theta_s", "tau", "threshold")
+# Learnt as their logarithms, these stay positive.
+_POSITIVE = ("tau", "temperature")
 # The square of the voltage diverges beyond the threshold.
 _CLAMP = 3.0
+# A learnt time constant stops at this many times its first value.
+_LONGEST = 100.0
 
 
 class _Cell(nn.Module):
-    """What the layers share: one value per unit of each constant, learnt or not."""
+    """What the layers share: one value per unit of each constant, learnt or not; and firing."""
+
+    log_tau: Tensor
+    log_temperature: Tensor
+    surrogate: SurrogateSpike
+    # Given by the layer: spikes and voltages of a current, times first.
+    _run: Callable[[Tensor, Fire], tuple[Tensor, Tensor]]
 
     def _hold(
         self, owner: str, n: int, values: dict[str, float], learnable: Sequence[str] | str
@@ -29,23 +41,76 @@ class _Cell(nn.Module):
         for name in names:
             check_choice(name, values, name="learnable constant", owner=owner)
         self.n = check_integer(n, name="n", owner=owner, low=1)
-        tau = check_number(values["tau"], name="tau", owner=owner, low=0.0)
+        self.stochastic = "temperature" in values
         for name, value in values.items():
-            # Learnt as its logarithm, a time constant stays positive.
-            start = torch.full((n,), float(value))
-            start = start.fill_(tau).log() if name == "tau" else start
-            key = "log_tau" if name == "tau" else name
+            low = 0.0 if name in _POSITIVE else -math.inf
+            start = torch.full((n,), check_number(value, name=name, owner=owner, low=low))
+            key, start = (f"log_{name}", start.log()) if name in _POSITIVE else (name, start)
             if name in names:
                 setattr(self, key, nn.Parameter(start))
             else:
                 self.register_buffer(key, start)
-
-    log_tau: Tensor
+        self._most_log_tau = math.log(values["tau"] * _LONGEST)
 
     @property
     def tau(self) -> Tensor:
         """Time constants in steps, shape (n,)."""
-        return self.log_tau.exp()
+        return self.log_tau.clamp(max=self._most_log_tau).exp()
+
+    @property
+    def temperature(self) -> Tensor:
+        """Temperatures of stochastic cells, shape (n,)."""
+        return self.log_temperature.exp()
+
+    def forward(self, current: Tensor, *, draws: Tensor | None = None) -> Tensor:
+        """Return the spikes of a current.
+
+        Parameters
+        ----------
+        current : torch.Tensor
+            Shape (n_trials, n_times, n).
+        draws : torch.Tensor, optional
+            Numbers in [0, 1) that decide for stochastic cells, of that shape or the same for all
+            trials (1, n_times, n); by default of torch's generator.
+
+        Returns
+        -------
+        torch.Tensor
+            Spikes, same shape.
+
+        Raises
+        ------
+        ActivityError
+            If the current or the draws have another shape.
+        """
+        return self._spikes(current, draws)
+
+    def respond(self, current: Tensor, *, draws: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the spikes of a current, and the voltages that made them.
+
+        Parameters
+        ----------
+        current : torch.Tensor
+            Shape (n_trials, n_times, n).
+        draws : torch.Tensor, optional
+            As for ``forward``.
+
+        Returns
+        -------
+        tuple of torch.Tensor
+            Spikes, and the voltages before any reset of the step; same shape.
+
+        Raises
+        ------
+        ActivityError
+            If the current or the draws have another shape.
+        """
+        inputs = self._times_first(current)
+        spikes, voltages = self._run(inputs, self._fire(inputs, draws))
+        return spikes.transpose(0, 1), voltages.transpose(0, 1)
+
+    def _spikes(self, current: Tensor, draws: Tensor | None) -> Tensor:
+        return self.respond(current, draws=draws)[0]
 
     def _times_first(self, current: Tensor) -> Tensor:
         if current.ndim != 3 or current.shape[-1] != self.n:
@@ -54,6 +119,19 @@ class _Cell(nn.Module):
                 f"{self.n}); got shape {tuple(current.shape)}."
             )
         return current.transpose(0, 1).contiguous()
+
+    def _fire(self, inputs: Tensor, draws: Tensor | None) -> Fire:
+        if not self.stochastic:
+            return self.surrogate
+        if draws is None:
+            return DrawnSpikes(self.temperature, torch.rand_like(inputs))
+        n_times, n_trials, n = inputs.shape
+        if draws.shape not in ((n_trials, n_times, n), (1, n_times, n)):
+            raise ActivityError(
+                f"{type(self).__name__}.forward: draws must be (n_trials or 1, {n_times}, {n}); "
+                f"got shape {tuple(draws.shape)}."
+            )
+        return DrawnSpikes(self.temperature, draws.transpose(0, 1))
 
 
 class LIFCell(_Cell):
@@ -67,17 +145,24 @@ class LIFCell(_Cell):
         Time constant in steps; a step keeps ``exp(-1 / tau)`` of the voltage.
     threshold, reset : float, default=1.0, 0.0
         Voltages.
-    learnable : sequence of {"tau", "threshold", "reset"}, or "all", default=()
-        Constants that are parameters.
+    learnable : sequence of {"tau", "threshold", "reset", "temperature"}, or "all", default=()
+        Constants that are parameters. A time constant stops at 100 times its first value.
     reset_mode : {"zero", "subtract"}, default="zero"
         A spike sets the voltage to ``reset``, or lowers it by the threshold.
     surrogate : SurrogateSpike, optional
         Gradient of the spike; by default a fast sigmoid of slope 10.
     detach_reset : bool, default=False
-        Whether gradients pass by the reset; the value of ``reset`` learns only through it.
+        Whether gradients pass by the spike that resets; the value of ``reset`` learns all the same.
+    stochastic : bool, default=False
+        Fire with probability ``sigmoid((v - threshold) / temperature)`` instead of at the
+        threshold; the gradient is that of the probability.
+    temperature : float > 0, default=0.1
+        Width of the probability in units of voltage.
 
     Raises
     ------
+    ActivityError
+        If the current or the draws have another shape.
     ParameterError
         If a constant is unknown or outside its range.
 
@@ -102,33 +187,21 @@ class LIFCell(_Cell):
         reset_mode: ResetMode = "zero",
         surrogate: SurrogateSpike | None = None,
         detach_reset: bool = False,
+        stochastic: bool = False,
+        temperature: float = 0.1,
     ) -> None:
         super().__init__()
         check_choice(reset_mode, ("zero", "subtract"), name="reset_mode", owner="LIFCell")
         values = dict(zip(_LIF_NAMES, (tau, threshold, reset), strict=True))
+        values |= {"temperature": temperature} if stochastic else {}
         self._hold("LIFCell", n, values, learnable)
         self.reset_mode: ResetMode = reset_mode
         self.surrogate = surrogate if surrogate is not None else SurrogateSpike()
         self.detach_reset = detach_reset
 
-    def forward(self, current: Tensor) -> Tensor:
-        """Return the spikes of a current.
-
-        Parameters
-        ----------
-        current : torch.Tensor
-            Shape (n_trials, n_times, n).
-
-        Returns
-        -------
-        torch.Tensor
-            Spikes, same shape.
-
-        Raises
-        ------
-        ActivityError
-            If the current has another shape.
-        """
+    def _spikes(self, current: Tensor, draws: Tensor | None) -> Tensor:
+        if self.stochastic:
+            return super()._spikes(current, draws)
         spikes = lif_forward(
             self._times_first(current),
             torch.exp(-1.0 / self.tau),
@@ -139,6 +212,11 @@ class LIFCell(_Cell):
             surrogate=self.surrogate,
         )
         return spikes.transpose(0, 1)
+
+    def _run(self, inputs: Tensor, fire: Fire) -> tuple[Tensor, Tensor]:
+        constants = torch.exp(-1.0 / self.tau), self.threshold, self.reset
+        is_zero = self.reset_mode == "zero"
+        return run_lif(inputs, constants, fire, False, is_zero, self.detach_reset)
 
 
 class MetaCell(_Cell):
@@ -159,13 +237,22 @@ class MetaCell(_Cell):
     threshold : float, default=1.0
         Voltage at which the cell fires.
     learnable : sequence of str, or "all", default="all"
-        Those of "theta_v", "theta_u", "theta_r", "theta_s", "tau" and "threshold" that are
-        parameters.
+        Those of "theta_v", "theta_u", "theta_r", "theta_s", "tau", "threshold" and "temperature"
+        that are parameters. A time constant stops at 100 times its first value.
     surrogate : SurrogateSpike, optional
         Gradient of the spike; by default a fast sigmoid of slope 10.
+    detach_reset : bool, default=False
+        Whether gradients pass by what a spike does to the cell.
+    stochastic : bool, default=False
+        Fire with probability ``sigmoid((v - threshold) / temperature)`` instead of at the
+        threshold; the gradient is that of the probability (our choice).
+    temperature : float > 0, default=0.1
+        Width of the probability in units of voltage.
 
     Raises
     ------
+    ActivityError
+        If the current or the draws have another shape.
     ParameterError
         If ``theta`` has not four values, or a constant is unknown or outside its range.
 
@@ -197,6 +284,9 @@ class MetaCell(_Cell):
         *,
         learnable: Sequence[str] | str = "all",
         surrogate: SurrogateSpike | None = None,
+        detach_reset: bool = False,
+        stochastic: bool = False,
+        temperature: float = 0.1,
     ) -> None:
         super().__init__()
         if len(theta) != 4:
@@ -205,40 +295,26 @@ class MetaCell(_Cell):
                 "values."
             )
         values = dict(zip(_META_NAMES, (*theta, tau, threshold), strict=True))
+        values |= {"temperature": temperature} if stochastic else {}
         self._hold("MetaCell", n, values, learnable)
         self.surrogate = surrogate if surrogate is not None else SurrogateSpike()
+        self.detach_reset = detach_reset
 
-    def forward(self, current: Tensor) -> Tensor:
-        """Return the spikes of a current.
-
-        Parameters
-        ----------
-        current : torch.Tensor
-            Shape (n_trials, n_times, n).
-
-        Returns
-        -------
-        torch.Tensor
-            Spikes, same shape.
-
-        Raises
-        ------
-        ActivityError
-            If the current has another shape.
-        """
-        inputs = self._times_first(current)
+    def _run(self, inputs: Tensor, fire: Fire) -> tuple[Tensor, Tensor]:
         rate = 1.0 / self.tau
         v = u = torch.zeros_like(inputs[0])
-        spikes = []
+        spikes, voltages = [], []
         for now in inputs:
             moved = v + rate * (v * v - v - u) + now
             u = u + rate * (self.theta_v * v - self.theta_u * u)
             v = moved.clamp(-_CLAMP, _CLAMP)
-            z = self.surrogate(v - self.threshold)
+            voltages.append(v)
+            z = fire(v - self.threshold)
+            spikes.append(z)
+            z = z.detach() if self.detach_reset else z
             v = v * (1 - z) + self.theta_r * z
             u = u + self.theta_s * z
-            spikes.append(z)
-        return torch.stack(spikes).transpose(0, 1)
+        return torch.stack(spikes), torch.stack(voltages)
 
 
 class LeakyReadout(nn.Module):
