@@ -10,7 +10,8 @@ import torch
 import xarray as xr
 
 from activome.interventions._comparison import Comparison, frozen
-from activome.interventions.edits import Apply
+from activome.interventions._editing import at_work
+from activome.interventions._hooks import Actor, Context
 from activome.interventions.sites import Site
 
 __all__ = ["first_order", "gradients"]
@@ -28,22 +29,22 @@ def gradients(
     """
     met: dict[str, Any] = {}
 
-    def probe(label: str) -> Callable[[Any], Any]:
-        def see(view: Any) -> Any:
-            met[label] = view if view.requires_grad else view.detach().requires_grad_()
-            return met[label]
+    def see(value: Any, context: Context) -> Any:
+        seen = value if value.requires_grad else value.detach().requires_grad_()
+        met[context.site.label] = seen
+        return seen
 
-        return see
-
-    edits = [Apply(site.label, probe(site.label)) for site in sites]
-    with frozen(comparison.model), torch.enable_grad(), comparison.taps.edit(*edits):
+    probes = [Actor(site, see, is_edit=True) for site in sites]
+    with frozen(comparison.model), torch.enable_grad(), at_work(comparison.model, probes):
         value = metric(run())
         found = torch.autograd.grad(value, list(met.values()), allow_unused=True)
-    slopes = {
-        label: torch.zeros_like(view) if slope is None else slope
-        for (label, view), slope in zip(met.items(), found, strict=True)
-    }
-    return value.detach(), {label: view.detach() for label, view in met.items()}, slopes
+    by_label = {site.label: site for site in sites}
+    views, slopes = {}, {}
+    for (label, seen), slope in zip(met.items(), found, strict=True):
+        view = by_label[label].view
+        views[label] = view(seen.detach())
+        slopes[label] = view(torch.zeros_like(seen) if slope is None else slope)
+    return value.detach(), views, slopes
 
 
 def first_order(

@@ -14,7 +14,7 @@ from activome.interventions._inputs import Batch
 from activome.interventions.sites import Site
 from activome.interventions.taps import Taps
 
-__all__ = ["Restart", "chunks"]
+__all__ = ["Restart", "chunks", "forward_of"]
 
 
 class Restart:
@@ -31,7 +31,7 @@ class Restart:
         self._seen: list[tuple[int, Any, Any]] = []
         with torch.no_grad(), ExitStack() as stack:
             for number, block in enumerate(self.blocks):
-                stack.enter_context(_forward_of(block, self._watcher(number, block)))
+                stack.enter_context(forward_of(block, self._watcher(number, block)))
             self.readout = call(batch)
         self.is_possible = self._is_chain()
         self.streams = [entered for _, entered, _ in self._seen] if self.is_possible else []
@@ -78,12 +78,12 @@ class Restart:
 
         with ExitStack() as stack:
             for number in range(layer):
-                stack.enter_context(_forward_of(self.blocks[number], stub(number)))
+                stack.enter_context(forward_of(self.blocks[number], stub(number)))
             yield
 
 
 @contextmanager
-def _forward_of(block: nn.Module, function: Callable[..., Any]) -> Iterator[None]:
+def forward_of(block: nn.Module, function: Callable[..., Any]) -> Iterator[None]:
     """Put a function in the place of what a block computes; its hooks stay."""
     own = block.__dict__.get("forward")
     block.__dict__["forward"] = function

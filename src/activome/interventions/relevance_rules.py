@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,7 +13,8 @@ from torch.overrides import TorchFunctionMode
 from activome._checks import check_choice
 from activome.errors import ParameterError
 from activome.interventions._editing import at_work
-from activome.interventions._hooks import Actor, Context
+from activome.interventions._hooks import Actor, Context, _output_tensor
+from activome.interventions._restart import forward_of
 from activome.interventions._rule_table import FUNCTIONS, Entry, RuleFunction, entry_of, register
 from activome.interventions.sites import Site
 from activome.interventions.taps import Taps
@@ -133,6 +134,7 @@ class RelevanceRules:
                 "leave the rule out."
             )
         self.modules: dict[str, str] = {}
+        self._wholes: list[tuple[nn.Module, Entry]] = []
         self._depth = 0
         self._stack: ExitStack | None = None
         self._actors = self._prepare(model)
@@ -143,6 +145,8 @@ class RelevanceRules:
             raise ParameterError("RelevanceRules: the block is entered already; make another one.")
         with ExitStack() as stack:
             stack.enter_context(at_work(self._taps.model, self._actors))
+            for module, entry in self._wholes:
+                stack.enter_context(forward_of(module, self._ruled(module, entry)))
             stack.enter_context(_Watch(self))
             self._depth = 0
             self._stack = stack.pop_all()
@@ -172,7 +176,11 @@ class RelevanceRules:
                     unknown.setdefault(name, path)
                 continue
             inside.add(path)
-            actors += self._module_actors(path, module, entry)
+            if entry.rule in self.rules:
+                self.modules[path] = entry.rule
+            elif entry.rule == "linear" and entry.function is None and name not in self._plain:
+                continue
+            self._wholes.append((module, entry))
         if unknown:
             listed = ", ".join(f"{name} (at {path!r})" for name, path in unknown.items())
             raise ParameterError(
@@ -181,45 +189,34 @@ class RelevanceRules:
                 "own gradient."
             )
         if "half" in self.rules:
-            actors += self._site_actors(self._products, lambda view: view / 2 + (view / 2).detach())
+            actors += self._site_actors(self._products, _halved)
         if "attention" in self.rules:
             actors += self._site_actors(self._frozen, lambda view: view.detach())
         return actors
 
-    def _module_actors(self, path: str, module: nn.Module, entry: Entry) -> list[Actor]:
-        is_ruled = entry.rule in self.rules and entry.function is not None
-        if is_ruled:
-            self.modules[path] = entry.rule
-        elif (
-            entry.rule == "linear"
-            and entry.function is None
-            and type(module).__name__ not in self._plain
-        ):
-            return []
-        entered: list[Any] = []
+    def _ruled(self, module: nn.Module, entry: Entry) -> Callable[..., Any]:
+        """Return what is called in the place of ``module.forward``, with the gradient of a rule."""
+        own = module.forward
+        is_ruled = entry.rule in self.rules
 
-        def enter(value: Any, context: Context) -> None:
-            # After all edits of the input, so that this is what the module sees.
-            entered.append(value)
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            value = _output_tensor((*args, *kwargs.values()), 0)
+            is_traced = torch.is_grad_enabled() and value is not None and value.requires_grad
             self._depth += 1
-
-        def leave(output: Any, context: Context) -> Any:
-            value = entered.pop()
-            if not is_ruled or not value.requires_grad or entry.function is None:
-                self._depth -= 1
+            try:
+                if is_ruled and is_traced and entry.factor is not None:
+                    with torch.no_grad():
+                        output = own(*args, **kwargs)
+                    factor = entry.factor(module, value.detach(), output)
+                    return _with_slope(value, factor, output)
+                output = own(*args, **kwargs)
+                if is_ruled and is_traced and entry.function is not None:
+                    return _with_graph(entry.function(module, value, output), output)
                 return output
-            found = entry.function(module, value, output)
-            self._depth -= 1
-            if output.dtype == torch.float64:
-                # Norms that round to single precision on the way would undo the conservation.
-                return found
-            # The value stays what it was to the last bit; the gradient is that of the rule.
-            return _Pinned.apply(found, output)
+            finally:
+                self._depth -= 1
 
-        return [
-            Actor(Site(f"module:{path}#in", None, path, "in"), enter, is_edit=False),
-            Actor(Site(f"module:{path}#out", None, path, "out"), leave, is_edit=True),
-        ]
+        return forward
 
     def _site_actors(self, names: Sequence[str], change: Any) -> list[Actor]:
         def act(value: Any, context: Context) -> Any:
@@ -229,7 +226,7 @@ class RelevanceRules:
         return [Actor(site, act, is_edit=True) for site in sites]
 
     def _refuse(self, name: str) -> None:
-        if FUNCTIONS.get(name) in self.rules and self._depth == 0 and name not in self._plain:
+        if self._depth == 0:
             raise ParameterError(
                 f"RelevanceRules: the network calls {name}() as a function, where no rule reaches "
                 f"it. Use the module of that name, or plain=[{name!r}] to keep its own gradient."
@@ -250,16 +247,37 @@ class _Pinned(torch.autograd.Function):
         return slope, None
 
 
+class _Times(torch.autograd.Function):
+    """The value of one tensor with the gradient of a product of two others."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Any, factor: Any, output: Any) -> Any:
+        """Return the output, cut off."""
+        ctx.save_for_backward(value if ctx.needs_input_grad[1] else None, factor)
+        return output.detach()
+
+    @staticmethod
+    def backward(ctx: Any, slope: Any) -> Any:
+        """Hand it to the value, and to the factor where that has parameters in it."""
+        value, factor = ctx.saved_tensors
+        return slope * factor, None if value is None else slope * value, None
+
+
 class _Watch(TorchFunctionMode):
     """See every function of torch that is called, to refuse activations out of the rules' reach."""
 
     def __init__(self, rules: RelevanceRules) -> None:
         super().__init__()
-        self._rules = rules
+        self._refuse = rules._refuse
+        self._names = {name for name, rule in FUNCTIONS.items() if rule in rules.rules}
+        self._names -= {*rules._plain}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self._rules._refuse(getattr(func, "__name__", ""))
-        return func(*args, **(kwargs or {}))
+        # Called a hundred times per block of a network: all else waits for a name that matters.
+        name = getattr(func, "__name__", "")
+        if name in self._names:
+            self._refuse(name)
+        return func(*args, **kwargs) if kwargs else func(*args)
 
 
 def register_rule(
@@ -303,6 +321,26 @@ def register_rule(
     if function is not None and not callable(function):
         raise ParameterError(f"register_rule: function must be callable; got {function!r}.")
     register(text, Entry("linear") if function is None else Entry(rule, function))
+
+
+def _with_graph(found: Any, output: Any) -> Any:
+    """Return the output with the gradient of what a rule found.
+
+    In single precision its value stays what it was to the last bit. In double precision it is that
+    of the rule: norms that round to single on the way would undo the conservation.
+    """
+    return found if output.dtype == torch.float64 else _Pinned.apply(found, output)
+
+
+def _with_slope(value: Any, factor: Any, output: Any) -> Any:
+    """Return the output with the gradient of ``value * factor``, in the same way."""
+    if output.dtype == torch.float64:
+        output = (value * factor).detach()
+    return _Times.apply(value, factor, output)
+
+
+def _halved(view: Any) -> Any:
+    return _Times.apply(view, torch.tensor(0.5), view)
 
 
 def _names(found: Sequence[str]) -> tuple[str, ...]:
