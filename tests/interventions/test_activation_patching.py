@@ -345,3 +345,16 @@ def test_modules_called_twice_and_outputs_without_samples_are_refused() -> None:
 
     with pytest.raises(ParameterError, match=r"one row per sample; it has shape \(1, 3\) for 2"):
         activation_patching(Summed(), x, 2 * x, torch.sum, "module:inner#out")
+
+
+def test_a_metric_that_expects_all_positions_is_told_how_to_get_them() -> None:
+    model, ids = tiny_llama(), tokens()
+
+    def later(logits: Any) -> Any:
+        return logits[:, -1, 3].mean()
+
+    with pytest.raises(ParameterError, match=r"readout='last' gives, Tensor of shape \(3, \d+\)"):
+        activation_patching(model, ids, ids.flip(1), later, "mlp_out")
+    effects = activation_patching(model, ids, ids.flip(1), later, "mlp_out", readout="all")
+    plain = activation_patching(model, ids, ids.flip(1), third, "mlp_out")
+    np.testing.assert_allclose(effects.values, plain.values, rtol=1e-5, atol=1e-7)

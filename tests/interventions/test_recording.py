@@ -22,6 +22,7 @@ from torch import nn
 from activome.activity.schema import check
 from activome.errors import ParameterError, ResourceError
 from activome.interventions._hooks import n_active
+from activome.interventions.edits import Zero
 from activome.interventions.recording import record
 from activome.interventions.selectors import Sel
 from activome.interventions.taps import Taps
@@ -246,3 +247,69 @@ def test_bad_inputs_are_refused() -> None:
 def test_compiled_modules_are_refused() -> None:
     with pytest.raises(ParameterError, match="compiled"):
         Taps(torch.compile(nn.Linear(2, 2), backend="eager"))
+
+
+@pytest.mark.parametrize("build", [tiny_llama, tiny_gpt2, tiny_bert], ids=["llama", "gpt2", "bert"])
+def test_layers_that_nobody_looks_at_are_not_run(build: Callable[[], Any]) -> None:
+    model, x = build(), tokens()
+    table = Taps(model).table
+    last = len(table.stack) - 1
+    calls: list[int] = []
+
+    def runs(site: str) -> tuple[int, Any]:
+        layer = model.get_submodule(table.stack[last])
+        forward = layer.forward
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            calls.append(1)
+            return forward(*args, **kwargs)
+
+        calls.clear()
+        layer.forward = counted
+        found = record(model, x, site)
+        del layer.forward
+        return len(calls), found
+
+    with torch.no_grad(), Taps(model).record("mlp_hidden[0]", "embed") as rec:
+        model(x)
+    for site in ("mlp_hidden[0]", "embed"):
+        n_calls, found = runs(site)
+        assert n_calls == 0
+        np.testing.assert_array_equal(found.values, rec[site].values)
+    assert runs(f"q[{last}]")[0] == 1
+    assert runs("mlp_hidden[*]")[0] == 1
+    with Taps(model).edit(Zero(f"mlp_out[{last}]")):
+        assert runs("mlp_hidden[0]")[0] == 1
+    handle = model.get_submodule(table.stack[last]).register_forward_hook(lambda *_: None)
+    assert runs("mlp_hidden[0]")[0] == 1
+    handle.remove()
+    assert runs("module:" + table.stack[0] + "#in")[0] == 0
+    assert n_active() == 0
+
+
+def test_a_recording_answers_to_the_names_that_were_asked_for() -> None:
+    model, ids = tiny_llama(), tokens()
+    with torch.no_grad(), Taps(model).record("resid_pre[0:2]", "mlp_out[2]") as rec:
+        model(ids)
+    asked = rec["resid_pre[0:2]"]
+    assert sorted(set(asked["layer"].values.tolist())) == [0, 1]
+    np.testing.assert_array_equal(asked.values, rec["resid_pre"].values)
+    assert "resid_pre[0:2]" in rec
+    assert "resid_pre[0:3]" not in rec
+    with pytest.raises(ParameterError, match=r"'mlp_out\[1\]' was not recorded; known: "):
+        rec["mlp_out[1]"]
+
+
+def test_numbers_of_numpy_take_the_type_of_the_model() -> None:
+    network = nn.Sequential(nn.Linear(3, 2)).eval()
+    values = np.random.default_rng(0).normal(size=(4, 3))
+    a = record(network, values, "module:0#out")
+    wanted = values.astype(np.float32) @ network[0].weight.detach().numpy().T
+    np.testing.assert_allclose(a.values, wanted + network[0].bias.detach().numpy(), rtol=1e-5)
+
+
+def test_token_ids_that_the_model_does_not_know_are_named() -> None:
+    with pytest.raises(ParameterError, match=r"sample 1 holds token id 40; .* knows 0 to 39"):
+        record(tiny_llama(), [[1, 2], [40, 3]], "embed")
+    with pytest.raises(ParameterError, match="sample 0 holds token id -1; "):
+        record(tiny_llama(), [[1, -1]], "embed")

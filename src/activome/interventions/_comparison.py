@@ -110,7 +110,16 @@ class Comparison:
 
     def value(self, readout: Any, *, is_differentiable: bool = False) -> Any:
         """Return the metric of one run as a tensor without axes."""
-        found = self.metric(readout)
+        try:
+            found = self.metric(readout)
+        except (IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            shape = f" of shape {tuple(readout.shape)}" if hasattr(readout, "shape") else ""
+            given = f"readout={self.readout!r}" if isinstance(self.readout, str) else "readout"
+            raise ParameterError(
+                f"{self.owner}: metric must take what {given} gives, {type(readout).__name__}"
+                f"{shape}; it raised {type(error).__name__}: {error}. Logits of all positions come "
+                'with readout="all".'
+            ) from error
         if not isinstance(found, torch.Tensor):
             if is_differentiable:
                 raise ParameterError(

@@ -39,8 +39,8 @@ def editor(change: Edit, mark: dict[str, int], manager: Any) -> Callable[[Any, C
         if change.schedule is not None:
             strength = float(change.schedule(context.step.index - start))
             new = view + strength * (new - view)
-        if mask is not None:
-            new = torch.where(mask, new, view)
+        # A copy: what follows may write into it, and must not reach where it came from.
+        new = new.clone() if mask is None else torch.where(mask, new, view)
         return context.site.put(value, new)
 
     return act

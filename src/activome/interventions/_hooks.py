@@ -70,22 +70,22 @@ class Manager:
     def __init__(self, model: nn.Module) -> None:
         self._model = weakref.ref(model)
         self.stations: dict[tuple[str, str], _Station] = {}
-        self._root: list[Any] = []
+        self.root: list[Any] = []
         self.step = Pass(index=-1)
         self._is_inside = False
 
     @property
     def n_active(self) -> int:
         """Number of live hooks."""
-        return len(self.stations) + len(self._root)
+        return len(self.stations) + len(self.root)
 
     def add(self, actors: list[Actor]) -> None:
         """Put actors to work; all of them or, after an error, none."""
         model = self._model()
         if model is None:
             raise ParameterError("Taps: the model is gone. Keep a reference to it.")
-        if not self._root:
-            self._root = [
+        if not self.root:
+            self.root = [
                 model.register_forward_pre_hook(self._enter, with_kwargs=True),
                 model.register_forward_hook(self._leave, always_call=True),
             ]
@@ -111,9 +111,9 @@ class Manager:
                     station.handle.remove()
                     del self.stations[key]
         if not self.stations:
-            for handle in self._root:
+            for handle in self.root:
                 handle.remove()
-            self._root = []
+            self.root = []
             self._is_inside = False
 
     def _register(self, module: nn.Module, key: tuple[str, str]) -> Any:

@@ -82,7 +82,12 @@ def batches(
     """Cut the input into batches of at most ``max_tokens`` positions; lists go by length."""
     whole, lists = tensors_of(inputs, tokenizer, owner)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    if isinstance(inputs, np.ndarray) and whole.is_floating_point():
+        # NumPy makes float64 where nobody asked for it; a tensor has the type it was given.
+        floats = (p.dtype for p in model.parameters() if p.is_floating_point())
+        whole = whole.to(next(floats, whole.dtype))
     if lists is not None:
+        _refuse_unknown_ids(lists, model, owner)
         return list(_padded(lists, max_tokens, device, in_order=in_order))
     first = next(iter(whole.values())) if isinstance(whole, dict) else whole
     if first.device != device:
@@ -112,6 +117,20 @@ def as_batch(inputs: Any, model: nn.Module, owner: str) -> Batch:
         inputs, model, tokenizer=None, max_tokens=sys.maxsize, owner=owner, in_order=True
     )
     return whole[0]
+
+
+def _refuse_unknown_ids(lists: list[list[int]], model: nn.Module, owner: str) -> None:
+    """Raise for token ids that the embedding of a language model has no row for."""
+    find = getattr(model, "get_input_embeddings", None)
+    n_rows = getattr(find() if callable(find) else None, "num_embeddings", None)
+    for number, item in enumerate(lists):
+        low, high = min(item), max(item)
+        if n_rows is not None and not 0 <= low <= high < n_rows:
+            raise ParameterError(
+                f"{owner}: sample {number} holds token id {low if low < 0 else high}; "
+                f"{type(model).__name__} knows 0 to {n_rows - 1}. Encode the texts with the "
+                "tokenizer of this model."
+            )
 
 
 def _padded(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -48,8 +48,11 @@ class Recording:
         Bytes held.
     """
 
-    def __init__(self, sites: list[Site]) -> None:
+    def __init__(self, sites: list[Site], asked: Mapping[str, list[Site]] | None = None) -> None:
         self.sites = sites
+        self._asked = {
+            name: {site.label for site in found} for name, found in (asked or {}).items()
+        }
         self.n_bytes = 0
         self.pieces: dict[str, dict[int, list[Piece]]] = {site.label: {} for site in sites}
         self.steps: dict[int, Any] = {}
@@ -121,12 +124,12 @@ class Recording:
         return passes[step][call]
 
     def __getitem__(self, name: str) -> Any:
-        """Return the labelled activity of a group of sites, all layers on the unit axis."""
+        """Return the labelled activity of a name, as it was asked for or of all its layers."""
         from activome.interventions._labels import activity_of
 
-        sites = [site for site in self.sites if name in (site.group, site.name, site.label)]
+        sites = self._named(name)
         if not sites:
-            known = {site.group for site in self.sites}
+            known = {site.group for site in self.sites} | set(self._asked)
             raise ParameterError(
                 f"Recording: {name!r} was not recorded; {nearest_names(name, known)}"
             )
@@ -134,7 +137,15 @@ class Recording:
 
     def __contains__(self, name: object) -> bool:
         """Whether a site, or a group of sites, was recorded."""
-        return any(name in (site.group, site.name, site.label) for site in self.sites)
+        return bool(self._named(name))
+
+    def _named(self, name: object) -> list[Site]:
+        labels = self._asked.get(str(name), set())
+        return [
+            site
+            for site in self.sites
+            if site.label in labels or name in (site.group, site.name, site.label)
+        ]
 
 
 def recorders(
@@ -151,17 +162,22 @@ def recorders(
     def act(value: Any, context: Context) -> Any:
         view = context.site.view(value)
         piece = _piece(view if grad else view.detach(), context, at, reduce)
+        following = None
         if grad and value.requires_grad:
             value.retain_grad()
             piece.raw = value
+            # The network goes on with a copy: what it writes in place has a gradient of its own.
+            following = value.clone()
         if dtype is not None:
             piece.value = _converted(piece.value, dtype, context)
+        if following is None:
+            piece.value = _kept_apart(piece.value, value)
         passes = recording.pieces[context.site.label]
         calls = passes.setdefault(context.step.index, [])
         # A call outside the pass is a second one made by gradient checkpointing.
         if not context.is_inside and calls:
             calls[-1] = piece
-            return
+            return following
         calls.append(piece)
         recording.steps[context.step.index] = context.step
         recording.n_bytes += piece.value.numel() * piece.value.element_size()
@@ -172,6 +188,7 @@ def recorders(
             cure="Record fewer sites, positions or units, reduce, or use stream.",
             limit=max_bytes,
         )
+        return following
 
     return [Actor(site, act, is_edit=False) for site in recording.sites]
 
@@ -208,6 +225,12 @@ def _owned(view: Any) -> Any:
     """Return a tensor that does not keep a much larger one alive."""
     storage = view.untyped_storage().nbytes()
     return view.clone() if storage > 2 * view.numel() * view.element_size() else view
+
+
+def _kept_apart(found: Any, value: Any) -> Any:
+    """Return a tensor that what follows in the network, such as x += y, does not overwrite."""
+    is_shared = found.untyped_storage().data_ptr() == value.untyped_storage().data_ptr()
+    return found.clone() if is_shared else found
 
 
 def _take(view: Any, axes: list[str], axis: str, wanted: Any, context: Context) -> Any:

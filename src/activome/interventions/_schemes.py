@@ -10,7 +10,7 @@ from torch import nn
 
 from activome.errors import ParameterError
 
-__all__ = ["SCHEMES", "Rule", "Scheme", "declared_scheme", "find_scheme"]
+__all__ = ["SCHEMES", "UNGATED", "Rule", "Scheme", "declared_scheme", "find_scheme"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Rule:
 
     ``path`` is a dotted path with ``*`` for the layer. ``heads`` is a number, or the dotted name of
     an attribute that holds it, looked up from the layer and then from the model. ``part`` is
-    (k, n): the k-th of n equal parts of the last axis. ``item`` is the place in a tuple.
+    (k, n): the k-th of n equal parts of the last axis, or of each head's share of it where the
+    parts are interleaved. ``item`` is the place in a tuple.
     """
 
     path: str
@@ -29,6 +30,7 @@ class Rule:
     item: int = 0
     is_editable: bool = True
     layout: str = "tokens"
+    is_interleaved: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,59 @@ _LLAMA = Scheme(
         "norm_scale": Rule("layers.*.input_layernorm", "in", is_editable=False, layout="rms"),
         "logits": Rule("^lm_head"),
     },
-    ("layers.0.self_attn.o_proj", "layers.0.mlp.down_proj", "layers.0.mlp.gate_proj"),
+    ("layers.0.self_attn.o_proj", "layers.0.mlp"),
+    "layers",
+)
+# What a block adds to the stream is what leaves its second norm, not what the module gives.
+_GEMMA2 = Scheme(
+    dict(_LLAMA.rules)
+    | {
+        "attn_out": Rule("layers.*.post_attention_layernorm"),
+        "resid_mid": Rule("layers.*.pre_feedforward_layernorm", "in", is_editable=False),
+        "mlp_out": Rule("layers.*.post_feedforward_layernorm"),
+    },
+    ("layers.0.self_attn.o_proj", "layers.0.pre_feedforward_layernorm"),
+    "layers",
+)
+_OLMO2 = Scheme(
+    {name: rule for name, rule in _LLAMA.rules.items() if name != "norm_scale"}
+    | {
+        "attn_out": Rule("layers.*.post_attention_layernorm"),
+        "resid_mid": Rule("layers.*.mlp", "in", is_editable=False),
+        "mlp_out": Rule("layers.*.post_feedforward_layernorm"),
+    },
+    ("layers.0.self_attn.o_proj", "layers.0.post_feedforward_layernorm"),
+    "layers",
+)
+# Queries, keys and values of unequal width share one projection, and have no names here.
+_PHI3 = Scheme(
+    {name: rule for name, rule in _LLAMA.rules.items() if name not in ("q", "k", "v")}
+    | {
+        "mlp_pre": Rule("layers.*.mlp.gate_up_proj", part=(0, 2)),
+        "mlp_up": Rule("layers.*.mlp.gate_up_proj", part=(1, 2)),
+    },
+    ("layers.0.self_attn.qkv_proj", "layers.0.mlp.gate_up_proj"),
+    "layers",
+)
+_NEOX_HEADS: dict[str, Any] = {"heads": "config.num_attention_heads", "is_interleaved": True}
+_NEOX = Scheme(
+    {
+        "embed": Rule("embed_in"),
+        "resid_pre": Rule("layers.*", "in"),
+        "resid_post": Rule("layers.*"),
+        "attn_out": Rule("layers.*.attention"),
+        "q": Rule("layers.*.attention.query_key_value", part=(0, 3), **_NEOX_HEADS),
+        "k": Rule("layers.*.attention.query_key_value", part=(1, 3), **_NEOX_HEADS),
+        "v": Rule("layers.*.attention.query_key_value", part=(2, 3), **_NEOX_HEADS),
+        "head_out": Rule("layers.*.attention.dense", "in", heads="config.num_attention_heads"),
+        "attn_pattern": Rule("layers.*.attention", item=1, is_editable=False, layout="pattern"),
+        "mlp_pre": Rule("layers.*.mlp.dense_h_to_4h"),
+        "mlp_hidden": Rule("layers.*.mlp.dense_4h_to_h", "in"),
+        "mlp_out": Rule("layers.*.mlp"),
+        "norm_scale": Rule("layers.*.input_layernorm", "in", is_editable=False, layout="std"),
+        "logits": Rule("^embed_out"),
+    },
+    ("layers.0.attention.query_key_value", "layers.0.mlp.dense_4h_to_h"),
     "layers",
 )
 _GPT2 = Scheme(
@@ -112,7 +166,18 @@ _BERT = Scheme(
     ("encoder.layer.0.attention.self.query", "encoder.layer.0.intermediate.dense"),
     "encoder.layer",
 )
-SCHEMES: dict[str, Scheme] = {"llama": _LLAMA, "gpt2": _GPT2, "bert": _BERT}
+# The first whose landmarks are there is taken: what is special comes before what is general.
+SCHEMES: dict[str, Scheme] = {
+    "gemma2": _GEMMA2,
+    "olmo2": _OLMO2,
+    "phi3": _PHI3,
+    "llama": _LLAMA,
+    "gpt2": _GPT2,
+    "neox": _NEOX,
+    "bert": _BERT,
+}
+# Families whose feed-forward layers multiply no two branches.
+UNGATED = ("gpt2", "neox", "bert")
 
 
 def find_scheme(model: nn.Module, name: str | None) -> tuple[str | None, Scheme | None, str]:

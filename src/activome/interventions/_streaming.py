@@ -19,7 +19,8 @@ from activome.activity.schema import Activity
 from activome.activity.store import StoreWriter, open_store
 from activome.activity.store.status import CHUNK_BYTES
 from activome.errors import ParameterError
-from activome.interventions._inputs import Batch, run, spared
+from activome.interventions._early_end import run_for
+from activome.interventions._inputs import Batch
 from activome.interventions._labels import Values, labelled, token_labels, values_of
 from activome.interventions.sites import Site
 
@@ -217,8 +218,8 @@ def _settle(waiting: list[Any]) -> None:
 def _run(
     taps: Any, batch: Batch, names: list[str], sites: list[Site], options: dict[str, Any]
 ) -> Values:
-    with taps.record(*names, **options) as recording, torch.no_grad():
-        run(taps.model, batch, **spared(taps.model))
+    with taps.record(*names, **options) as recording:
+        run_for(taps.model, taps.table, batch, sites)
     found = values_of(recording, sites)
     if len(found.values) != len(batch.rows):
         raise ParameterError(

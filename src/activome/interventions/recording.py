@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from activome._checks import check_integer, check_memory
 from activome._progress import Progress, silent, track
 from activome.activity.schema import Activity
-from activome.interventions._inputs import Batch, batches, run, spared
+from activome.interventions._early_end import run_for
+from activome.interventions._inputs import Batch, batches
 from activome.interventions._labels import activity_of, with_tokens
 from activome.interventions._streaming import plan_of, stream_batches
 from activome.interventions.selectors import Sel
@@ -103,7 +103,8 @@ def record(
     Notes
     -----
     Samples of a list go by length, and come back in their order; with ``to`` they go as they come.
-    The output layer is left out where nobody looks at it. With several batches values may
+    Layers after the last that is asked for are left out in models of a known make, and the output
+    layer in all, where no edit and no other hook looks at them. With several batches values may
     differ in the last bits from one call of the model, since matrix products depend on the number
     of rows; within one batch they are equal bit by bit.
 
@@ -149,8 +150,8 @@ def record(
     pieces: dict[str, list[Activity]] = {name: [] for name in names}
     n_cells = sum(_n_cells(batch) for batch in parts)
     for batch in track(parts, "recording", progress):
-        with taps.record(*names, **options) as recording, torch.no_grad():
-            run(model, batch, **spared(model))
+        with taps.record(*names, **options) as recording:
+            run_for(model, taps.table, batch, recording.sites)
         n_done += len(batch.rows)
         if n_done < n_rows:
             check_memory(

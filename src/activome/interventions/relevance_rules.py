@@ -16,6 +16,7 @@ from activome.interventions._editing import at_work
 from activome.interventions._hooks import Actor, Context, _output_tensor
 from activome.interventions._restart import forward_of
 from activome.interventions._rule_table import FUNCTIONS, Entry, RuleFunction, entry_of, register
+from activome.interventions._schemes import UNGATED
 from activome.interventions.sites import Site
 from activome.interventions.taps import Taps
 
@@ -120,7 +121,7 @@ class RelevanceRules:
         self.rules = default if rules is None else _names(rules)
         for rule in self.rules:
             check_choice(rule, RULES, name="rule", owner="RelevanceRules")
-        is_known = self._taps.scheme in ("gpt2", "bert") or bool(self._products)
+        is_known = self._taps.scheme in UNGATED or bool(self._products)
         if "half" in self.rules and not is_known:
             raise ParameterError(
                 "RelevanceRules: rule 'half' must know where two branches are multiplied, and this "

@@ -110,5 +110,5 @@ def resume(
     if layer == 0:
         with taps.edit(Set(taps.table.named["resid_pre"][0].label, hidden)):
             return run(model, several, use_cache=False)
-    with restart.entered(layer, hidden):
+    with restart.entered(layer, hidden.clone()):  # blocks may write into it
         return run(model, several, use_cache=False)

@@ -44,6 +44,8 @@ class Site:
         How the axes are ordered.
     group : str
         What the site was found by; sites of one group are recorded as one activity.
+    is_interleaved : bool
+        True where each head's share of the last axis holds the n parts, one after the other.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Site:
     is_editable: bool = True
     layout: str = "tokens"
     group: str = ""
+    is_interleaved: bool = False
 
     @property
     def label(self) -> str:
@@ -75,6 +78,8 @@ class Site:
         Tensor
             Shape (..., n_heads, n_features_per_head) where the site has heads.
         """
+        if self.part is not None and self.is_interleaved:
+            return value.unflatten(-1, (self.heads, self.part[1], -1)).select(-2, self.part[0])
         if self.part is not None:
             value = value.chunk(self.part[1], dim=-1)[self.part[0]]
         if self.layout == "rms":
@@ -102,6 +107,10 @@ class Site:
         """
         import torch
 
+        if self.part is not None and self.is_interleaved:
+            split = value.unflatten(-1, (self.heads, self.part[1], -1)).unbind(-2)
+            taken = [changed if k == self.part[0] else old for k, old in enumerate(split)]
+            return torch.stack(taken, -2).flatten(-3)
         if self.heads is not None:
             changed = changed.flatten(-2)
         if self.part is None:
@@ -141,7 +150,7 @@ class SiteTable:
     ----------
     model : torch.nn.Module
         The network.
-    scheme : {"llama", "gpt2", "bert"}, optional
+    scheme : {"llama", "gemma2", "olmo2", "phi3", "gpt2", "neox", "bert"}, optional
         Table of names; by default the one the network declares as ``tap_sites``, or the one whose
         modules it has. A network without a scheme has ``module:`` sites only.
 
@@ -196,7 +205,8 @@ class SiteTable:
                 layer = _layer_number(pattern, path)
                 heads = self._n_heads(model, rule, path, layer, pattern)
                 options = (rule.part, rule.item, rule.is_editable, rule.layout, name)
-                found.append(Site(name, layer, path, rule.io, heads, *options))
+                site = Site(name, layer, path, rule.io, heads, *options, rule.is_interleaved)
+                found.append(site)
             if found:
                 self.named[name] = sorted(found, key=lambda site: site.layer or 0)
 

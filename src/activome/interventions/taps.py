@@ -43,7 +43,7 @@ class Taps:
     ----------
     model : torch.nn.Module
         Any network that is neither compiled nor scripted.
-    scheme : {"llama", "gpt2", "bert"}, optional
+    scheme : {"llama", "gemma2", "olmo2", "phi3", "gpt2", "neox", "bert"}, optional
         Table of site names; found by itself where left out. A network may declare its own as
         a class attribute ``tap_sites``.
 
@@ -141,8 +141,9 @@ class Taps:
         check_number(max_bytes, name="max_bytes", owner="record", low=0.0)
         if isinstance(reduce, str):
             check_choice(reduce, REDUCTIONS, name="reduce", owner="record")
-        found = {site.label: site for name in sites for site in self.table.find(name)}
-        recording = Recording(list(found.values()))
+        asked = {name: self.table.find(name) for name in sites}
+        found = {site.label: site for group in asked.values() for site in group}
+        recording = Recording(list(found.values()), asked)
         kind = torch_dtype(dtype)
         with at_work(
             self.model,

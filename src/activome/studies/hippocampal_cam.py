@@ -2,7 +2,7 @@
 
 The paper's three experiments are run as they were on the hardware. What the authors published of
 experiment 1 at the output is compared spike by spike; the other recordings by their numbers of
-spikes, and spike by spike where their tables are in the data folder.
+spikes, and spike by spike where the authors' workbooks are in the data folder.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from activome._random import make_generator
 from activome.networks.cam_operation import CAMOperation
 from activome.networks.hippocampal_cam import HippocampalCAM
 from activome.networks.spiking.simulate import SimulationResult
 from activome.studies._cam_figure import draw
+from activome.studies._cam_tables import Spike, find_workbook, read_workbook
 from activome.studies.claims import Study
 
 __all__ = ["experiment", "run"]
@@ -25,7 +25,6 @@ __all__ = ["experiment", "run"]
 # Spikes of the recordings, the input left out.
 _HARDWARE = {1: 262, 2: 1567, 3: 402}
 _MAP = (0, 5, 1, 3, 0, 3, 4, 5, 0, 5, 4, 3, 2, 4, 4, 3)
-_TABLE = "hippocampal_cam_{}.csv"
 # Output of experiment 1 on the hardware: step, cues, bits.
 _OUTPUT_1: tuple[tuple[int, list[int], list[int]], ...] = (
     (5, [0], [0, 1, 8, 9]),
@@ -137,7 +136,7 @@ def _simulated(number: int) -> SimulationResult:
     return HippocampalCAM(*sizes).execute(operations, duration)
 
 
-def _triples(result: SimulationResult) -> set[tuple[str, int, int]]:
+def _triples(result: SimulationResult) -> set[Spike]:
     return {
         (name, int(unit), int(t) // 1000)
         for name, events in result.spikes.items()
@@ -163,25 +162,24 @@ def _count(number: int) -> int:
 
 def _against_table(study: Study, number: int) -> None:
     name = f"experiment {number}: spikes of any cell that differ from the hardware's"
-    path = None if study.data is None else study.data / _TABLE.format(number)
-    if path is None or not path.exists():
+    path = find_workbook(study.data, number)
+    if path is None:
         study.not_run(
             name,
             paper="0",
             threshold="= 0",
-            reason="The authors' tables do not ship. Put them as "
-            f"{_TABLE.format(number)} with columns population, unit and time_ms into the folder "
-            "that ACTIVOME_DATA or the argument data names.",
+            reason="The authors' workbooks do not ship. Put the folder results of "
+            "github.com/dancasmor/An-aproach-to-a-spike-based-Content-Addressable-Memory-bio-"
+            "inspired-in-the-Hippocampus into the folder that ACTIVOME_DATA or the argument data "
+            "names.",
         )
         return
-    study.claim(name, study.step(f"table {number}", _differences, number, path), equals=0)
+    found = study.step(f"table {number}", _differences, number, path)
+    study.claim(name, found, paper="0", equals=0)
 
 
 def _differences(number: int, path: Path) -> int:
-    table = pd.read_csv(path)
-    columns = (table["population"], table["unit"].astype(int), table["time_ms"].astype(int))
-    recorded = {item for item in zip(*columns, strict=True) if not item[0].startswith("IN")}
-    return len(recorded ^ _triples(_simulated(number)))
+    return len(read_workbook(path) ^ _triples(_simulated(number)))
 
 
 def _map_errors() -> int:
