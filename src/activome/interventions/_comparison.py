@@ -283,11 +283,11 @@ def repeat(batch: Batch, n_times: int) -> Batch:
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
     """Let no parameter take part in gradients inside the block."""
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     try:
-        for parameter, _ in flags:
+        for parameter in trained:
             parameter.requires_grad_(False)
         yield
     finally:
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
+        for parameter in trained:
+            parameter.requires_grad_(True)

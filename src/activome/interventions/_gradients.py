@@ -22,21 +22,26 @@ def gradients(
     sites: Sequence[Site],
     run: Callable[[], Any],
     metric: Callable[[Any], Any],
+    rules: AbstractContextManager[Any] | None = None,
 ) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """Return the metric of a run, the views of sites, and the gradient of the metric there.
 
-    Parameters take no part: the graph begins at the first site that is met.
+    Parameters take no part: the graph begins at the first site that is met. Gradients are those of
+    the rules, where these are given.
     """
     met: dict[str, Any] = {}
 
     def see(value: Any, context: Context) -> Any:
         seen = value if value.requires_grad else value.detach().requires_grad_()
         met[context.site.label] = seen
-        return seen
+        # The network goes on with a copy: what it writes in place has a gradient of its own.
+        return seen.clone()
 
     probes = [Actor(site, see, is_edit=True) for site in sites]
-    with frozen(comparison.model), torch.enable_grad(), at_work(comparison.model, probes):
-        value = metric(run())
+    with frozen(comparison.model), torch.enable_grad():
+        # The probes come after the rules, so that they see what these make of a product.
+        with rules or nullcontext(), at_work(comparison.model, probes):
+            value = metric(run())
         found = torch.autograd.grad(value, list(met.values()), allow_unused=True)
     by_label = {site.label: site for site in sites}
     views, slopes = {}, {}
@@ -57,13 +62,13 @@ def first_order(
     """Return the first-order effect of each node: the difference times the gradient."""
     clean, read = comparison.record(comparison.clean)
     high = float(comparison.value(read))
-    with nullcontext() if rules is None else rules:
-        low, values, slopes = gradients(
-            comparison,
-            comparison.sites,
-            lambda: comparison.call(comparison.corrupted),
-            lambda found: comparison.value(found, is_differentiable=True),
-        )
+    low, values, slopes = gradients(
+        comparison,
+        comparison.sites,
+        lambda: comparison.call(comparison.corrupted),
+        lambda found: comparison.value(found, is_differentiable=True),
+        rules,
+    )
     scale = comparison.scale(high, float(low), normalize=normalize, dtype=read.dtype)
     nodes = comparison.nodes(clean)
     effects = {

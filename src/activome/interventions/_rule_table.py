@@ -38,7 +38,7 @@ class Entry:
 
 def rms_norm(module: nn.Module, value: Any, output: Any) -> Any:
     """Return the weight over the root mean square."""
-    wide = value if value.dtype == torch.float64 else value.float()
+    wide = value if value.dtype.itemsize >= 4 else value.float()
     eps = next(
         (getattr(module, n) for n in ("variance_epsilon", "eps") if getattr(module, n, None)), None
     )
@@ -83,7 +83,8 @@ def layer_norm(module: Any, value: Any, output: Any) -> Any:
 
 def identity(module: nn.Module, value: Any, output: Any) -> Any:
     """Return act(x) / x."""
-    at_zero = module.forward(torch.full((1,), _TINY, dtype=value.dtype, device=value.device))
+    tiny = torch.full((1,), _TINY, dtype=value.dtype, device=value.device)
+    at_zero = type(module).forward(module, tiny)
     is_tiny = value.abs() < _TINY
     return torch.where(is_tiny, at_zero / _TINY, output / value.masked_fill(is_tiny, 1.0))
 

@@ -112,12 +112,11 @@ def relevance_patching(
         scheme=scheme,
     )
     backward = RelevanceRules(
-        model,
+        compared.taps,
         rules,
         products=products,
         frozen=frozen,
         plain=plain,
-        scheme=scheme,
         allow_half=allow_half,
     )
     return first_order(compared, owner, normalize=normalize, rules=backward)

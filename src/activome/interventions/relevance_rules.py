@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
 
 from activome._checks import check_choice
 from activome.errors import ParameterError
 from activome.interventions._editing import at_work
-from activome.interventions._hooks import Actor, Context, _output_tensor
+from activome.interventions._hooks import Actor, Context, _output_tensor, _with_input
 from activome.interventions._restart import forward_of
 from activome.interventions._rule_table import FUNCTIONS, Entry, RuleFunction, entry_of, register
 from activome.interventions._schemes import UNGATED
@@ -24,6 +24,7 @@ __all__ = ["RelevanceRules", "register_rule"]
 
 RULES = ("norm", "identity", "half", "attention")
 _HALF_TYPES = (torch.float16, torch.bfloat16)
+_HALF = torch.tensor(0.5)
 
 
 class RelevanceRules:
@@ -39,8 +40,8 @@ class RelevanceRules:
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Any network; used in place, and as it was after the block.
+    model : torch.nn.Module or Taps
+        Any network, or its sites; used in place, and as it was after the block.
     rules : sequence of {"norm", "identity", "half", "attention"}, optional
         By default the first two, and "half" where products are known.
     products : sequence of str, optional
@@ -100,7 +101,7 @@ class RelevanceRules:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | Taps,
         rules: Sequence[str] | None = None,
         *,
         products: Sequence[str] | None = None,
@@ -109,10 +110,10 @@ class RelevanceRules:
         scheme: str | None = None,
         allow_half: bool = False,
     ) -> None:
-        self._taps = Taps(model, scheme)
+        self._taps = taps = model if isinstance(model, Taps) else Taps(model, scheme)
         self._plain = (plain,) if isinstance(plain, str) else tuple(plain)
-        _refuse_half(model, allow_half)
-        named = self._taps.table.named
+        _refuse_half(taps.model, allow_half)
+        named = taps.table.named
         gated = ("mlp_hidden",) if {"mlp_hidden", "mlp_up"} <= named.keys() else ()
         self._products = gated if products is None else _names(products)
         known = [name for name in ("q", "k") if name in named]
@@ -136,9 +137,8 @@ class RelevanceRules:
             )
         self.modules: dict[str, str] = {}
         self._wholes: list[tuple[nn.Module, Entry]] = []
-        self._depth = 0
         self._stack: ExitStack | None = None
-        self._actors = self._prepare(model)
+        self._actors = self._prepare(taps.model)
 
     def __enter__(self) -> RelevanceRules:
         """Put the rules in force."""
@@ -148,8 +148,8 @@ class RelevanceRules:
             stack.enter_context(at_work(self._taps.model, self._actors))
             for module, entry in self._wholes:
                 stack.enter_context(forward_of(module, self._ruled(module, entry)))
-            stack.enter_context(_Watch(self))
-            self._depth = 0
+            named = {name for name, rule in FUNCTIONS.items() if rule in self.rules}
+            stack.enter_context(_Watch(named - {*self._plain}))
             self._stack = stack.pop_all()
         return self
 
@@ -202,22 +202,23 @@ class RelevanceRules:
 
         def forward(*args: Any, **kwargs: Any) -> Any:
             value = _output_tensor((*args, *kwargs.values()), 0)
-            is_traced = torch.is_grad_enabled() and value is not None and value.requires_grad
-            self._depth += 1
-            try:
-                if is_ruled and is_traced and entry.factor is not None:
-                    with torch.no_grad():
-                        output = own(*args, **kwargs)
-                    factor = entry.factor(module, value.detach(), output)
-                    return _with_slope(value, factor, output)
+            if not is_ruled or not torch.is_grad_enabled() or not value.requires_grad:
+                return own(*args, **kwargs)
+            if entry.factor is None:
                 output = own(*args, **kwargs)
-                if is_ruled and is_traced and entry.function is not None:
-                    return _with_graph(entry.function(module, value, output), output)
-                return output
-            finally:
-                self._depth -= 1
+                return _with_graph(entry.function(module, value, output), output)
+            bare = value.detach()
+            args, kwargs = _with_input(args, kwargs, lambda _: bare)
+            output = own(*args, **kwargs).detach()
+            return _with_slope(value, entry.factor(module, bare, output), output)
 
-        return forward
+        def unwatched(*args: Any, **kwargs: Any) -> Any:
+            # The watch sees nothing of what is called by a function that is handed to it.
+            if has_torch_function(args):
+                return handle_torch_function(forward, args, *args, **kwargs)
+            return forward(*args, **kwargs)
+
+        return unwatched
 
     def _site_actors(self, names: Sequence[str], change: Any) -> list[Actor]:
         def act(value: Any, context: Context) -> Any:
@@ -225,13 +226,6 @@ class RelevanceRules:
 
         sites = [site for name in names for site in self._taps.sites(name)]
         return [Actor(site, act, is_edit=True) for site in sites]
-
-    def _refuse(self, name: str) -> None:
-        if self._depth == 0:
-            raise ParameterError(
-                f"RelevanceRules: the network calls {name}() as a function, where no rule reaches "
-                f"it. Use the module of that name, or plain=[{name!r}] to keep its own gradient."
-            )
 
 
 class _Pinned(torch.autograd.Function):
@@ -267,17 +261,17 @@ class _Times(torch.autograd.Function):
 class _Watch(TorchFunctionMode):
     """See every function of torch that is called, to refuse activations out of the rules' reach."""
 
-    def __init__(self, rules: RelevanceRules) -> None:
+    def __init__(self, names: set[str]) -> None:
         super().__init__()
-        self._refuse = rules._refuse
-        self._names = {name for name, rule in FUNCTIONS.items() if rule in rules.rules}
-        self._names -= {*rules._plain}
+        self._names = names
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        # Called a hundred times per block of a network: all else waits for a name that matters.
         name = getattr(func, "__name__", "")
         if name in self._names:
-            self._refuse(name)
+            raise ParameterError(
+                f"RelevanceRules: the network calls {name}() as a function, where no rule reaches "
+                f"it. Use the module of that name, or plain=[{name!r}] to keep its own gradient."
+            )
         return func(*args, **kwargs) if kwargs else func(*args)
 
 
@@ -341,7 +335,7 @@ def _with_slope(value: Any, factor: Any, output: Any) -> Any:
 
 
 def _halved(view: Any) -> Any:
-    return _Times.apply(view, torch.tensor(0.5), view)
+    return _Times.apply(view, _HALF, view)
 
 
 def _names(found: Sequence[str]) -> tuple[str, ...]:
