@@ -125,9 +125,9 @@ FUNCTIONS = {
 }  # fmt: skip
 
 
-def entry_of(module: nn.Module) -> Entry | None:
-    """Return the entry of a module by the names of its classes, or None."""
-    names = [cls.__name__ for cls in type(module).__mro__ if cls not in (nn.Module, object)]
+def entry_of(kind: type[nn.Module]) -> Entry | None:
+    """Return the entry of a class of modules by its name and those of its bases, or None."""
+    names = [cls.__name__ for cls in kind.__mro__ if cls not in (nn.Module, object)]
     for name in names:
         if name in TABLE:
             return TABLE[name]

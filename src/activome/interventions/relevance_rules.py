@@ -14,10 +14,9 @@ from activome._checks import check_choice
 from activome.errors import ParameterError
 from activome.interventions._editing import at_work
 from activome.interventions._hooks import Actor, Context, _output_tensor, _with_input
-from activome.interventions._restart import forward_of
+from activome.interventions._restart import forwards_of
 from activome.interventions._rule_table import FUNCTIONS, Entry, RuleFunction, entry_of, register
 from activome.interventions._schemes import UNGATED
-from activome.interventions.sites import Site
 from activome.interventions.taps import Taps
 
 __all__ = ["RelevanceRules", "register_rule"]
@@ -146,8 +145,8 @@ class RelevanceRules:
             raise ParameterError("RelevanceRules: the block is entered already; make another one.")
         with ExitStack() as stack:
             stack.enter_context(at_work(self._taps.model, self._actors))
-            for module, entry in self._wholes:
-                stack.enter_context(forward_of(module, self._ruled(module, entry)))
+            ruled = [(module, self._ruled(module, entry)) for module, entry in self._wholes]
+            stack.enter_context(forwards_of(ruled))
             named = {name for name, rule in FUNCTIONS.items() if rule in self.rules}
             stack.enter_context(_Watch(named - {*self._plain}))
             self._stack = stack.pop_all()
@@ -163,15 +162,17 @@ class RelevanceRules:
         actors: list[Actor] = []
         unknown: dict[str, str] = {}
         inside: set[str] = set()
+        entries: dict[type, Entry | None] = {}
         for path, module in model.named_modules():
             # Parents come before their children.
             if path and path.rpartition(".")[0] in inside:
                 inside.add(path)
                 continue
-            entry = entry_of(module)
-            name = type(module).__name__
-            if name in self._plain:
-                entry = Entry("linear")
+            kind = type(module)
+            name = kind.__name__
+            if kind not in entries:
+                entries[kind] = Entry("linear") if name in self._plain else entry_of(kind)
+            entry = entries[kind]
             if entry is None:
                 if not any(True for _ in module.children()):
                     unknown.setdefault(name, path)
@@ -202,15 +203,16 @@ class RelevanceRules:
 
         def forward(*args: Any, **kwargs: Any) -> Any:
             value = _output_tensor((*args, *kwargs.values()), 0)
-            if not is_ruled or not torch.is_grad_enabled() or not value.requires_grad:
-                return own(*args, **kwargs)
-            if entry.factor is None:
-                output = own(*args, **kwargs)
+            is_traced = torch.is_grad_enabled() and value is not None and value.requires_grad
+            if is_ruled and is_traced and entry.factor is not None:
+                bare = value.detach()
+                args, kwargs = _with_input(args, kwargs, lambda _: bare)
+                output = own(*args, **kwargs).detach()
+                return _with_slope(value, entry.factor(module, bare, output), output)
+            output = own(*args, **kwargs)
+            if is_ruled and is_traced and entry.function is not None:
                 return _with_graph(entry.function(module, value, output), output)
-            bare = value.detach()
-            args, kwargs = _with_input(args, kwargs, lambda _: bare)
-            output = own(*args, **kwargs).detach()
-            return _with_slope(value, entry.factor(module, bare, output), output)
+            return output
 
         def unwatched(*args: Any, **kwargs: Any) -> Any:
             # The watch sees nothing of what is called by a function that is handed to it.
