@@ -12,6 +12,7 @@ import xarray as xr
 from activome.interventions._comparison import Comparison, frozen
 from activome.interventions._editing import at_work
 from activome.interventions._hooks import Actor, Context
+from activome.interventions._nodes import Nodes
 from activome.interventions.sites import Site
 
 __all__ = ["first_order", "gradients"]
@@ -53,15 +54,10 @@ def gradients(
 
 
 def first_order(
-    comparison: Comparison,
-    method: str,
-    *,
-    normalize: bool,
-    rules: AbstractContextManager[Any] | None = None,
+    comparison: Comparison, *, normalize: bool, rules: AbstractContextManager[Any] | None = None
 ) -> xr.DataArray:
     """Return the first-order effect of each node: the difference times the gradient."""
     clean, read = comparison.record(comparison.clean)
-    high = float(comparison.value(read))
     low, values, slopes = gradients(
         comparison,
         comparison.sites,
@@ -69,14 +65,9 @@ def first_order(
         lambda found: comparison.value(found, is_differentiable=True),
         rules,
     )
-    scale = comparison.scale(high, float(low), normalize=normalize, dtype=read.dtype)
-    nodes = comparison.nodes(clean)
-    effects = {
-        site.label: nodes.reduce(
-            site, (clean[site.label] - values[site.label]) * slopes[site.label]
-        )
-        / scale
-        for site in comparison.sites
-    }
-    dtype = "float64" if read.dtype == torch.float64 else "float32"
-    return comparison.label(nodes.array(effects, dtype), method, high, float(low))
+
+    def changes(nodes: Nodes, site: Site) -> Any:
+        label = site.label
+        return nodes.reduce(site, (clean[label] - values[label]) * slopes[label])
+
+    return comparison.effects(clean, read, float(low), changes, normalize=normalize)

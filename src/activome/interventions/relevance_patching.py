@@ -99,17 +99,7 @@ def relevance_patching(
     """
     owner = "relevance_patching"
     compared = Comparison.of(
-        owner,
-        model,
-        clean,
-        corrupted,
-        metric,
-        sites,
-        by=by,
-        positions=positions,
-        readout=readout,
-        tokenizer=tokenizer,
-        scheme=scheme,
+        owner, model, clean, corrupted, metric, sites, by, positions, readout, tokenizer, scheme
     )
     backward = RelevanceRules(
         compared.taps,
@@ -119,4 +109,4 @@ def relevance_patching(
         plain=plain,
         allow_half=allow_half,
     )
-    return first_order(compared, owner, normalize=normalize, rules=backward)
+    return first_order(compared, normalize=normalize, rules=backward)
