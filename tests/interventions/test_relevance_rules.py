@@ -273,6 +273,22 @@ def test_what_has_no_rule_is_refused_by_name() -> None:
     assert n_active() == 0
 
 
+def test_modules_may_call_functions_and_be_called_by_keyword() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.act = nn.SiLU()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            """Call the activation, which calls a function, with the name of its input."""
+            return self.act(input=x)
+
+    model, x = Named(), torch.tensor([[2.0]], requires_grad=True)
+    with RelevanceRules(model):
+        model(x).sum().backward()
+    assert float(x.grad) == pytest.approx(1 / (1 + np.exp(-2.0)))
+
+
 def test_registered_rules_hold_for_derived_classes_and_patterns() -> None:
     class Derived(Unknown):
         pass

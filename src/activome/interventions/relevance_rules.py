@@ -216,8 +216,9 @@ class RelevanceRules:
 
         def unwatched(*args: Any, **kwargs: Any) -> Any:
             # The watch sees nothing of what is called by a function that is handed to it.
-            if has_torch_function(args):
-                return handle_torch_function(forward, args, *args, **kwargs)
+            given = (*args, *kwargs.values())
+            if has_torch_function(given):
+                return handle_torch_function(forward, given, *args, **kwargs)
             return forward(*args, **kwargs)
 
         return unwatched
