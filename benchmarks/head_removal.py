@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-import transformers
 from scipy.stats import mannwhitneyu
 
+from _llama import bridge_of, random_llama
 from activome.interventions.double_dissociation import double_dissociation
 from activome.interventions.head_scores import head_means
 from activome.patterns.task_specialization import TaskSpecialization
@@ -35,19 +33,7 @@ class Job:
 
 def make_job(n_prompts: float) -> Job:
     """Build the network and prompts of 16 tokens; it is right on seven of ten."""
-    torch.manual_seed(0)
-    config = transformers.LlamaConfig(
-        vocab_size=_VOCABULARY,
-        hidden_size=_N_HEADS * _SIZE,
-        intermediate_size=1536,
-        num_hidden_layers=_N_LAYERS,
-        num_attention_heads=_N_HEADS,
-        num_key_value_heads=3,
-        initializer_range=0.05,
-        pad_token_id=0,
-        eos_token_id=None,
-    )
-    model = transformers.LlamaForCausalLM(config).eval()
+    model = random_llama(_VOCABULARY, _N_LAYERS)
     n = int(n_prompts)
     tasks = {}
     for name in ("first", "second"):
@@ -104,25 +90,9 @@ def _accuracies(job: Job) -> list[float]:
         ]
 
 
-def bridge_of(job: Job) -> Job:
+def wrapped(job: Job) -> Job:
     """Wrap the network as TransformerLens does."""
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from transformer_lens.model_bridge import TransformerBridge
-
-    # It puts modules of its own into the network, which ours is not to be timed with.
-    model = copy.deepcopy(job.model)
-    model.config.architectures = ["LlamaForCausalLM"]
-    words = {f"word{i}": i for i in range(_VOCABULARY)}
-    special = {f"{name}_token": "word0" for name in ("unk", "bos", "eos", "pad")}
-    with tempfile.TemporaryDirectory() as folder:
-        model.config.save_pretrained(folder)
-        tokens = Tokenizer(WordLevel(words, "word0"))
-        transformers.PreTrainedTokenizerFast(tokenizer_object=tokens, **special).save_pretrained(
-            folder
-        )
-        bridge = TransformerBridge.boot_transformers(folder, hf_model=model)
-    return Job(model, job.tasks, job.means, bridge)
+    return replace(job, bridge=bridge_of(job.model))
 
 
 def remove_lens(job: Job) -> Any:
@@ -179,7 +149,7 @@ def cases() -> Sequence[Case]:
             remove_lens,
             differs,
             requires="transformer_lens",
-            prepare=bridge_of,
+            prepare=wrapped,
         ),
     ]
     loop = Peer("scipy mannwhitneyu, unit by unit", tests_in_a_loop, differs, tolerance=1e-12)

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from _llama import random_llama
 from activome.interventions.taps import Taps
 from activome.networks.language_models import load_language_model
 from activome.networks.model_assets import ASSETS
@@ -38,18 +39,7 @@ def model() -> Any:
     torch.set_num_threads(1)
     if ASSETS["smollm2"].is_installed:
         return load_language_model("smollm2").model
-    import transformers
-
-    torch.manual_seed(0)
-    config = transformers.LlamaConfig(
-        vocab_size=2048,
-        hidden_size=576,
-        intermediate_size=1536,
-        num_hidden_layers=6,
-        num_attention_heads=9,
-        num_key_value_heads=3,
-    )
-    return transformers.LlamaForCausalLM(config).eval()
+    return random_llama(2048)
 
 
 @cache

@@ -266,7 +266,7 @@ METHODS: tuple[Method, ...] = (
     Method("EmergenceCurve", "activome.geometry.emergence", "other"),
     Method("massive_activations", "activome.geometry.massive", "function"),
     Method("massive_ratio", "activome.geometry.massive", "function"),
-    Method("next_token_loss", "activome.interventions.training_trace", "function"),
+    Method("next_token_loss", "activome.networks.next_token", "function"),
     Method("training_trace", "activome.interventions.training_trace", "function"),
     Method("double_dissociation", "activome.interventions.double_dissociation", "function"),
     Method("head_features", "activome.interventions.head_features", "function"),

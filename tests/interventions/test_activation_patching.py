@@ -358,3 +358,20 @@ def test_a_metric_that_expects_all_positions_is_told_how_to_get_them() -> None:
     effects = activation_patching(model, ids, ids.flip(1), later, "mlp_out", readout="all")
     plain = activation_patching(model, ids, ids.flip(1), third, "mlp_out")
     np.testing.assert_allclose(effects.values, plain.values, rtol=1e-5, atol=1e-7)
+
+
+def test_rows_go_through_the_output_layer_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, clean, corrupted = tiny_llama(), tokens(), tokens(seed=1)
+    head, seen = model.lm_head, []
+
+    def watch(value: Any) -> Any:
+        seen.append((value.shape[1], value.is_contiguous()))
+        return nn.functional.linear(value, head.weight)
+
+    monkeypatch.setattr(head, "forward", watch)
+    found = activation_patching(model, clean, corrupted, third, "resid_pre[1]")
+    assert set(seen) == {(1, True)}
+    assert not head._forward_pre_hooks
+    monkeypatch.undo()
+    plain = one_by_one(model, clean, corrupted, "resid_pre[1]", ("position",))
+    np.testing.assert_allclose(found.values.ravel(), np.ravel(plain), rtol=1e-4, atol=1e-5)

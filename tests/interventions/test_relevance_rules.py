@@ -178,6 +178,64 @@ def test_products_and_frozen_sites_are_named_by_the_user() -> None:
     assert model.ups[0].weight.grad is not None
 
 
+def by_graph(module: Any, value: Any) -> Any:
+    """Return what a module makes of its input, with the gradient of its rule, the slow way."""
+    if type(module).__name__.startswith("SiLU"):
+        return value * torch.sigmoid(value).detach()
+    scale = torch.rsqrt(value.pow(2).mean(-1, keepdim=True) + module.variance_epsilon)
+    return module.weight * (value * scale.detach())
+
+
+def test_slopes_are_those_of_a_graph_with_constants() -> None:
+    model, ids = tiny_llama(3, double=True), tokens()
+    for name, parameter in model.named_parameters():
+        if "norm" in name:
+            parameter.data.uniform_(0.5, 2.0, generator=torch.Generator().manual_seed(0))
+    handles = []
+    for name, module in model.named_modules():
+        if name.endswith(("norm", "act_fn")):
+            change = lambda module, args, _: by_graph(module, args[0])  # noqa: E731
+            handles.append(module.register_forward_hook(change))
+        elif name.endswith("down_proj"):
+            half = lambda _, args: (args[0] / 2 + (args[0] / 2).detach(),)  # noqa: E731
+            handles.append(module.register_forward_pre_hook(half))
+    logits(model(ids))[:, -1, 3].sum().backward()
+    slow = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    for handle in handles:
+        handle.remove()
+    with RelevanceRules(Taps(model)):
+        logits(model(ids))[:, -1, 3].sum().backward()
+    # Weights of norms too: they are no part of what is constant.
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, slow[name], rtol=1e-10, atol=1e-14)
+
+
+def test_the_form_of_a_norm_is_not_taken_from_zeros() -> None:
+    class ZeroCentredRMSNorm(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight, self.eps = nn.Parameter(torch.tensor([0.5, 2.0])), 1e-6
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            """Return x over its root mean square, times one plus the weight."""
+            return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * (1 + self.weight)
+
+    model = nn.Sequential(ZeroCentredRMSNorm())
+    with RelevanceRules(model):
+        for start in (torch.zeros(1, 2), torch.ones(1, 2)):
+            x = start.clone().requires_grad_()
+            model(x).sum().backward()
+    np.testing.assert_allclose(x.grad, [[1.5, 3.0]], rtol=1e-5)
+
+
+def test_half_precision_where_it_is_allowed() -> None:
+    model, ids = tiny_llama().bfloat16(), tokens()
+    with RelevanceRules(model, allow_half=True), Taps(model).record("resid_pre", grad=True) as rec:
+        logits(model(ids))[:, -1, 3].sum().backward()
+    assert bool(torch.isfinite(rec.gradient("resid_pre[0]")).all())
+
+
 class Unknown(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return x squared."""
@@ -213,6 +271,22 @@ def test_what_has_no_rule_is_refused_by_name() -> None:
         both(x).sum().backward()
     np.testing.assert_allclose(x.grad, 2.0)
     assert n_active() == 0
+
+
+def test_modules_may_call_functions_and_be_called_by_keyword() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.act = nn.SiLU()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            """Call the activation, which calls a function, with the name of its input."""
+            return self.act(input=x)
+
+    model, x = Named(), torch.tensor([[2.0]], requires_grad=True)
+    with RelevanceRules(model):
+        model(x).sum().backward()
+    assert float(x.grad) == pytest.approx(1 / (1 + np.exp(-2.0)))
 
 
 def test_registered_rules_hold_for_derived_classes_and_patterns() -> None:
@@ -267,5 +341,6 @@ def test_nothing_is_left_after_an_exception() -> None:
         raise KeyError
     assert n_active() == 0
     assert all(not m._forward_hooks and not m._forward_pre_hooks for m in model.modules())
+    assert not any("forward" in module.__dict__ for module in model.modules())
     _, once = shares(model, ids, ALL)
     assert np.isfinite(once)

@@ -12,7 +12,8 @@ from activome.errors import ParameterError
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from activome.geometry.massive import massive_ratio  # noqa: E402  # only where torch is installed
-from activome.interventions.training_trace import next_token_loss, training_trace  # noqa: E402
+from activome.interventions.training_trace import training_trace  # noqa: E402
+from activome.networks.next_token import next_token_loss  # noqa: E402
 from activome.networks.training import TrainConfig, Trainer, seed_everything  # noqa: E402
 from activome.networks.transformer import TinyGPT  # noqa: E402
 

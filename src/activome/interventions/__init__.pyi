@@ -32,7 +32,6 @@ from .sites import Site as Site
 from .sites import SiteTable as SiteTable
 from .taps import Taps as Taps
 from .taps import edit as edit
-from .training_trace import next_token_loss as next_token_loss
 from .training_trace import training_trace as training_trace
 from .activation_embedder import ActivationEmbedder as ActivationEmbedder
 from .deactivation import deactivate as deactivate

@@ -14,6 +14,7 @@ import xarray as xr
 from torch import nn
 
 from activome._checks import check_choice
+from activome._progress import Progress, silent
 from activome.errors import ParameterError
 from activome.interventions._inputs import Batch, accepted, batches, run
 from activome.interventions._labels import token_strings
@@ -53,7 +54,6 @@ class Comparison:
         corrupted: Any,
         metric: Metric,
         sites: str | Sequence[str],
-        *,
         by: str | Sequence[str] = ("position", "head"),
         positions: Any = "all",
         readout: str | Callable[[Any], Any] = "last",
@@ -194,13 +194,37 @@ class Comparison:
         shapes = {site.label: tuple(values[site.label].shape) for site in wanted}
         return Nodes.of(self.owner, wanted, shapes, self.by, self.positions)
 
-    def label(
-        self, effects: xr.DataArray, method: str, clean: float, corrupted: float
+    def effects(
+        self,
+        values: dict[str, Any],
+        read: Any,
+        low: float,
+        changes: Callable[[Nodes, Site], Any],
+        *,
+        normalize: bool,
+        progress: Progress = silent,
     ) -> xr.DataArray:
+        """Measure the nodes of each site in turn, and label what is found.
+
+        ``values`` and ``read`` are what ``record`` gave of the clean run, ``low`` is the metric of
+        the corrupted one; ``changes`` gives by how much each node of a site changes that.
+        """
+        high = float(self.value(read))
+        scale = self.scale(high, low, normalize=normalize, dtype=read.dtype)
+        nodes = self.nodes(values)
+        found = {}
+        for number, site in enumerate(self.sites):
+            progress(self.owner, number, len(self.sites))
+            found[site.label] = np.asarray(changes(nodes, site)) / scale
+        progress(self.owner, len(self.sites), len(self.sites))
+        dtype = "float64" if read.dtype == torch.float64 else "float32"
+        return self.label(nodes.array(found, dtype), high, low)
+
+    def label(self, effects: xr.DataArray, clean: float, corrupted: float) -> xr.DataArray:
         """Give effects their attributes and, with a tokenizer, the tokens of the first prompts."""
         effects.name = "effect"
         effects.attrs = {
-            "method": method,
+            "method": self.owner,
             "clean_metric": clean,
             "corrupted_metric": corrupted,
             "model": type(self.model).__name__,
@@ -283,11 +307,11 @@ def repeat(batch: Batch, n_times: int) -> Batch:
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
     """Let no parameter take part in gradients inside the block."""
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     try:
-        for parameter, _ in flags:
+        for parameter in trained:
             parameter.requires_grad_(False)
         yield
     finally:
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
+        for parameter in trained:
+            parameter.requires_grad_(True)

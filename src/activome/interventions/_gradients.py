@@ -10,7 +10,9 @@ import torch
 import xarray as xr
 
 from activome.interventions._comparison import Comparison, frozen
-from activome.interventions.edits import Apply
+from activome.interventions._editing import at_work
+from activome.interventions._hooks import Actor, Context
+from activome.interventions._nodes import Nodes
 from activome.interventions.sites import Site
 
 __all__ = ["first_order", "gradients"]
@@ -21,56 +23,51 @@ def gradients(
     sites: Sequence[Site],
     run: Callable[[], Any],
     metric: Callable[[Any], Any],
+    rules: AbstractContextManager[Any] | None = None,
 ) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """Return the metric of a run, the views of sites, and the gradient of the metric there.
 
-    Parameters take no part: the graph begins at the first site that is met.
+    Parameters take no part: the graph begins at the first site that is met. Gradients are those of
+    the rules, where these are given.
     """
     met: dict[str, Any] = {}
 
-    def probe(label: str) -> Callable[[Any], Any]:
-        def see(view: Any) -> Any:
-            met[label] = view if view.requires_grad else view.detach().requires_grad_()
-            return met[label]
+    def see(value: Any, context: Context) -> Any:
+        seen = value if value.requires_grad else value.detach().requires_grad_()
+        met[context.site.label] = seen
+        # The network goes on with a copy: what it writes in place has a gradient of its own.
+        return seen.clone()
 
-        return see
-
-    edits = [Apply(site.label, probe(site.label)) for site in sites]
-    with frozen(comparison.model), torch.enable_grad(), comparison.taps.edit(*edits):
-        value = metric(run())
+    probes = [Actor(site, see, is_edit=True) for site in sites]
+    with frozen(comparison.model), torch.enable_grad():
+        # The probes come after the rules, so that they see what these make of a product.
+        with rules or nullcontext(), at_work(comparison.model, probes):
+            value = metric(run())
         found = torch.autograd.grad(value, list(met.values()), allow_unused=True)
-    slopes = {
-        label: torch.zeros_like(view) if slope is None else slope
-        for (label, view), slope in zip(met.items(), found, strict=True)
-    }
-    return value.detach(), {label: view.detach() for label, view in met.items()}, slopes
+    by_label = {site.label: site for site in sites}
+    views, slopes = {}, {}
+    for (label, seen), slope in zip(met.items(), found, strict=True):
+        view = by_label[label].view
+        views[label] = view(seen.detach())
+        slopes[label] = view(torch.zeros_like(seen) if slope is None else slope)
+    return value.detach(), views, slopes
 
 
 def first_order(
-    comparison: Comparison,
-    method: str,
-    *,
-    normalize: bool,
-    rules: AbstractContextManager[Any] | None = None,
+    comparison: Comparison, *, normalize: bool, rules: AbstractContextManager[Any] | None = None
 ) -> xr.DataArray:
     """Return the first-order effect of each node: the difference times the gradient."""
     clean, read = comparison.record(comparison.clean)
-    high = float(comparison.value(read))
-    with nullcontext() if rules is None else rules:
-        low, values, slopes = gradients(
-            comparison,
-            comparison.sites,
-            lambda: comparison.call(comparison.corrupted),
-            lambda found: comparison.value(found, is_differentiable=True),
-        )
-    scale = comparison.scale(high, float(low), normalize=normalize, dtype=read.dtype)
-    nodes = comparison.nodes(clean)
-    effects = {
-        site.label: nodes.reduce(
-            site, (clean[site.label] - values[site.label]) * slopes[site.label]
-        )
-        / scale
-        for site in comparison.sites
-    }
-    dtype = "float64" if read.dtype == torch.float64 else "float32"
-    return comparison.label(nodes.array(effects, dtype), method, high, float(low))
+    low, values, slopes = gradients(
+        comparison,
+        comparison.sites,
+        lambda: comparison.call(comparison.corrupted),
+        lambda found: comparison.value(found, is_differentiable=True),
+        rules,
+    )
+
+    def changes(nodes: Nodes, site: Site) -> Any:
+        label = site.label
+        return nodes.reduce(site, (clean[label] - values[label]) * slopes[label])
+
+    return comparison.effects(clean, read, float(low), changes, normalize=normalize)

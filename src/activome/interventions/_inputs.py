@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,7 +172,26 @@ def run(model: nn.Module, batch: Batch, **options: Any) -> Any:
             )
         args = (kwargs.pop("input_ids"), *args)
     given = {name: value for name, value in options.items() if name in names}
-    return model(*args, **(given | kwargs))
+    with _rows_together(model) if "logits_to_keep" in given else nullcontext():
+        return model(*args, **(given | kwargs))
+
+
+@contextmanager
+def _rows_together(model: nn.Module) -> Iterator[None]:
+    """Let the output layer take the last positions of all rows in one product.
+
+    They are a slice with gaps, of which torch multiplies row by row, each with all the weights.
+    """
+    find = getattr(model, "get_output_embeddings", None)
+    head = find() if callable(find) else None
+    if head is None:
+        yield
+        return
+    handle = head.register_forward_pre_hook(lambda _, args: tuple(a.contiguous() for a in args))
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def spared(model: nn.Module) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from activome.interventions._inputs import Batch
 from activome.interventions.sites import Site
 from activome.interventions.taps import Taps
 
-__all__ = ["Restart", "chunks"]
+__all__ = ["Restart", "chunks", "forwards_of"]
 
 
 class Restart:
@@ -29,9 +29,8 @@ class Restart:
         self.paths = [site.path for site in named if site.io == "in" and site.layer is not None]
         self.blocks = [taps.model.get_submodule(path) for path in self.paths]
         self._seen: list[tuple[int, Any, Any]] = []
-        with torch.no_grad(), ExitStack() as stack:
-            for number, block in enumerate(self.blocks):
-                stack.enter_context(_forward_of(block, self._watcher(number, block)))
+        watched = [(block, self._watcher(i, block)) for i, block in enumerate(self.blocks)]
+        with torch.no_grad(), forwards_of(watched):
             self.readout = call(batch)
         self.is_possible = self._is_chain()
         self.streams = [entered for _, entered, _ in self._seen] if self.is_possible else []
@@ -76,24 +75,23 @@ class Restart:
 
             return skip
 
-        with ExitStack() as stack:
-            for number in range(layer):
-                stack.enter_context(_forward_of(self.blocks[number], stub(number)))
+        with forwards_of([(self.blocks[number], stub(number)) for number in range(layer)]):
             yield
 
 
 @contextmanager
-def _forward_of(block: nn.Module, function: Callable[..., Any]) -> Iterator[None]:
-    """Put a function in the place of what a block computes; its hooks stay."""
-    own = block.__dict__.get("forward")
-    block.__dict__["forward"] = function
+def forwards_of(functions: Sequence[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[None]:
+    """Put functions in the place of what modules compute; their hooks stay."""
+    own = [(block.__dict__, block.__dict__.get("forward")) for block, _ in functions]
     try:
+        for block, function in functions:
+            block.__dict__["forward"] = function
         yield
     finally:
-        if own is None:
-            del block.__dict__["forward"]
-        else:
-            block.__dict__["forward"] = own
+        for attributes, forward in own:
+            attributes.pop("forward", None)
+            if forward is not None:
+                attributes["forward"] = forward
 
 
 def chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -17,37 +18,52 @@ __all__ = ["FUNCTIONS", "Entry", "entry_of", "register"]
 RuleFunction = Callable[[nn.Module, Any, Any], Any]
 # Where an activation is nearly 0 / 0 its slope at 0 stands for the ratio.
 _TINY = 1e-6
+# By module, since it costs as much to find out as to normalise.
+_OFFSETS: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
 class Entry:
     """What is done at modules of a class: which rule it belongs to, and the function of it.
 
-    ``rule`` is "norm", "identity", or "linear" for modules whose plain gradient is right.
+    ``rule`` is "norm", "identity", or "linear" for modules whose plain gradient is right. From
+    (module, input, output), ``function`` gives a tensor with the gradient of the rule, ``factor``
+    the constant by which the module multiplies its input.
     """
 
     rule: str
     function: RuleFunction | None = None
+    factor: RuleFunction | None = None
 
 
 def rms_norm(module: nn.Module, value: Any, output: Any) -> Any:
-    """Return the normalised value with its scale as a constant."""
-    wide = value if value.dtype == torch.float64 else value.float()
+    """Return the weight over the root mean square."""
+    wide = value if value.dtype.itemsize >= 4 else value.float()
     eps = next(
         (getattr(module, n) for n in ("variance_epsilon", "eps") if getattr(module, n, None)), None
     )
     eps = torch.finfo(value.dtype).eps if eps is None else eps
     n_axes = len(getattr(module, "normalized_shape", (1,)))
-    axes = list(range(-n_axes, 0))
-    scaled = wide * torch.rsqrt(wide.pow(2).mean(axes, keepdim=True) + eps).detach()
+    axes = tuple(range(-n_axes, 0))
+    scale = torch.rsqrt(wide.square().mean(axes, keepdim=True) + eps)
     weight = getattr(module, "weight", None)
-    factors = [1.0] if weight is None else [weight, 1.0 + weight]
-    # One row tells the form of the norm as well as all of them.
-    row = [value.detach().flatten(0, -n_axes - 1)[:1] for value in (scaled, output)]
-    for factor in factors:
-        size = float(row[1].abs().max())
-        if torch.allclose(row[0] * factor, row[1].to(row[0].dtype), rtol=1e-3, atol=1e-4 * size):
-            return (scaled * factor).to(output.dtype)
+    if weight is None:
+        weight = scale.new_ones(())
+    offset = _OFFSETS.get(module)
+    if offset is None:
+        offset = _offset(module, wide * scale, weight.detach(), output)
+    return scale * (weight + offset if offset else weight)
+
+
+def _offset(module: nn.Module, scaled: Any, weight: Any, output: Any) -> float:
+    """Return what is added to the weight of a norm: 0, or 1 where it is trained from 0 on."""
+    size = float(output.abs().max())
+    limit = max(1e-3, 4 * torch.finfo(output.dtype).eps) * size
+    for offset in (0.0, 1.0):
+        if float((scaled * (weight + offset) - output).abs().max()) <= limit:
+            if size > 0:
+                _OFFSETS[module] = offset
+            return offset
     raise ParameterError(
         f"RelevanceRules: {type(module).__name__} is not x / rms(x), times its weight or one plus "
         "its weight. Give its rule with register_rule."
@@ -66,17 +82,16 @@ def layer_norm(module: Any, value: Any, output: Any) -> Any:
 
 
 def identity(module: nn.Module, value: Any, output: Any) -> Any:
-    """Return x times the constant act(x) / x."""
-    with torch.no_grad():
-        at_zero = module.forward(torch.full((1,), _TINY, dtype=value.dtype, device=value.device))
-        is_tiny = value.abs() < _TINY
-        ratio = torch.where(is_tiny, at_zero / _TINY, output / value.masked_fill(is_tiny, 1.0))
-    return value * ratio
+    """Return act(x) / x."""
+    tiny = torch.full((1,), _TINY, dtype=value.dtype, device=value.device)
+    at_zero = type(module).forward(module, tiny)
+    is_tiny = value.abs() < _TINY
+    return torch.where(is_tiny, at_zero / _TINY, output / value.masked_fill(is_tiny, 1.0))
 
 
 def silu(module: nn.Module, value: Any, output: Any) -> Any:
-    """Return x times the constant sigmoid(x)."""
-    return value * torch.sigmoid(value).detach()
+    """Return sigmoid(x), which is right at 0 too."""
+    return torch.sigmoid(value)
 
 
 _LINEAR = (
@@ -93,11 +108,11 @@ _IDENTITY = (
 # Looked up by the exact name along the classes a module derives from, then by pattern.
 TABLE: dict[str, Entry] = {
     **{name: Entry("linear") for name in _LINEAR},
-    **{name: Entry("identity", identity) for name in _IDENTITY},
-    "SiLU": Entry("identity", silu),
-    "SiLUActivation": Entry("identity", silu),
+    **{name: Entry("identity", factor=identity) for name in _IDENTITY},
+    "SiLU": Entry("identity", factor=silu),
+    "SiLUActivation": Entry("identity", factor=silu),
     "LayerNorm": Entry("norm", layer_norm),
-    "*RMSNorm": Entry("norm", rms_norm),
+    "*RMSNorm": Entry("norm", factor=rms_norm),
 }
 # Calls of these outside the modules above would escape the rules.
 FUNCTIONS = {
@@ -110,9 +125,9 @@ FUNCTIONS = {
 }  # fmt: skip
 
 
-def entry_of(module: nn.Module) -> Entry | None:
-    """Return the entry of a module by the names of its classes, or None."""
-    names = [cls.__name__ for cls in type(module).__mro__ if cls not in (nn.Module, object)]
+def entry_of(kind: type[nn.Module]) -> Entry | None:
+    """Return the entry of a class of modules by its name and those of its bases, or None."""
+    names = [cls.__name__ for cls in kind.__mro__ if cls not in (nn.Module, object)]
     for name in names:
         if name in TABLE:
             return TABLE[name]

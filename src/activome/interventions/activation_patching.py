@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from torch import nn
 
 from activome._checks import check_integer
 from activome._progress import Progress, silent
 from activome.interventions._comparison import Comparison
+from activome.interventions._nodes import Nodes
 from activome.interventions._patched_runs import PatchedRuns
+from activome.interventions.sites import Site
 
 __all__ = ["activation_patching"]
 
@@ -115,31 +118,15 @@ def activation_patching(
     owner = "activation_patching"
     check_integer(max_tokens, name="max_tokens", owner=owner, low=1)
     compared = Comparison.of(
-        owner,
-        model,
-        clean,
-        corrupted,
-        metric,
-        sites,
-        by=by,
-        positions=positions,
-        readout=readout,
-        tokenizer=tokenizer,
-        scheme=scheme,
+        owner, model, clean, corrupted, metric, sites, by, positions, readout, tokenizer, scheme
     )
     values, read = compared.record(compared.clean)
     runs = PatchedRuns(compared, max_tokens)
-    high, low = float(compared.value(read)), float(compared.value(runs.readout))
-    scale = compared.scale(high, low, normalize=normalize, dtype=read.dtype)
-    nodes = compared.nodes(values)
-    effects = {}
-    for number, site in enumerate(compared.sites):
-        progress("patching", number, len(compared.sites))
-        measured = runs.over_cells(nodes, site, values[site.label], compared.values)
-        effects[site.label] = [(value - low) / scale for value in measured]
-    progress("patching", len(compared.sites), len(compared.sites))
-    dtype = str(read.dtype).removeprefix("torch.")
-    result = nodes.array(effects, dtype if dtype == "float64" else "float32")
-    labelled = compared.label(result, owner, high, low)
-    labelled.attrs["n_forwards"] = 2 + runs.n_forwards
-    return labelled
+    low = float(compared.value(runs.readout))
+
+    def changes(nodes: Nodes, site: Site) -> Any:
+        return np.subtract(runs.over_cells(nodes, site, values[site.label], compared.values), low)
+
+    found = compared.effects(values, read, low, changes, normalize=normalize, progress=progress)
+    found.attrs["n_forwards"] = 2 + runs.n_forwards
+    return found

@@ -88,16 +88,6 @@ def attribution_patching(
     """
     owner = "attribution_patching"
     compared = Comparison.of(
-        owner,
-        model,
-        clean,
-        corrupted,
-        metric,
-        sites,
-        by=by,
-        positions=positions,
-        readout=readout,
-        tokenizer=tokenizer,
-        scheme=scheme,
+        owner, model, clean, corrupted, metric, sites, by, positions, readout, tokenizer, scheme
     )
-    return first_order(compared, owner, normalize=normalize)
+    return first_order(compared, normalize=normalize)

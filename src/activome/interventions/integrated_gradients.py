@@ -13,6 +13,7 @@ from activome._checks import check_integer
 from activome._progress import Progress, silent
 from activome.interventions._comparison import Comparison
 from activome.interventions._gradients import gradients
+from activome.interventions._nodes import Nodes
 from activome.interventions._patched_runs import PatchedRuns, replacing
 from activome.interventions._restart import chunks
 from activome.interventions.sites import Site
@@ -108,33 +109,21 @@ def integrated_gradients(
     check_integer(n_steps, name="n_steps", owner=owner, low=1)
     check_integer(max_tokens, name="max_tokens", owner=owner, low=1)
     compared = Comparison.of(
-        owner,
-        model,
-        clean,
-        corrupted,
-        metric,
-        sites,
-        by=by,
-        positions=positions,
-        readout=readout,
-        tokenizer=tokenizer,
-        scheme=scheme,
+        owner, model, clean, corrupted, metric, sites, by, positions, readout, tokenizer, scheme
     )
     clean_values, read = compared.record(compared.clean)
     corrupted_values, _ = compared.record(compared.corrupted)
     runs = PatchedRuns(compared, max_tokens)
-    high, low = float(compared.value(read)), float(compared.value(runs.readout))
-    scale = compared.scale(high, low, normalize=normalize, dtype=read.dtype)
-    nodes = compared.nodes(clean_values)
-    effects = {}
-    for number, site in enumerate(compared.sites):
-        progress("integrating", number, len(compared.sites))
+
+    def changes(nodes: Nodes, site: Site) -> Any:
         start, end = corrupted_values[site.label], clean_values[site.label]
         slope = _mean_slope(compared, runs, site, start, end, n_steps)
-        effects[site.label] = nodes.reduce(site, (end - start) * slope) / scale
-    progress("integrating", len(compared.sites), len(compared.sites))
-    dtype = "float64" if read.dtype == torch.float64 else "float32"
-    return compared.label(nodes.array(effects, dtype), owner, high, low)
+        return nodes.reduce(site, (end - start) * slope)
+
+    low = float(compared.value(runs.readout))
+    return compared.effects(
+        clean_values, read, low, changes, normalize=normalize, progress=progress
+    )
 
 
 def _mean_slope(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from torch import nn
 
@@ -12,6 +13,7 @@ from activome._checks import check_integer
 from activome._progress import Progress, silent
 from activome.errors import ParameterError
 from activome.interventions._comparison import Comparison
+from activome.interventions._nodes import Nodes
 from activome.interventions._patched_runs import PatchedRuns, replacing
 from activome.interventions._restart import chunks
 from activome.interventions.edits import Add, Edit, Patch
@@ -130,17 +132,7 @@ def path_patching(
     owner = "path_patching"
     check_integer(max_tokens, name="max_tokens", owner=owner, low=1)
     compared = Comparison.of(
-        owner,
-        model,
-        clean,
-        corrupted,
-        metric,
-        sites,
-        by=by,
-        positions=positions,
-        readout=readout,
-        tokenizer=tokenizer,
-        scheme=scheme,
+        owner, model, clean, corrupted, metric, sites, by, positions, readout, tokenizer, scheme
     )
     ends = _sites(compared, receivers)
     holding = _held(compared, held)
@@ -148,17 +140,12 @@ def path_patching(
     constants = compared.record(compared.corrupted, [*holding, *ends])[0]
     given = [(end, constants[end.label]) for end in ends]
     runs = PatchedRuns(compared, max_tokens)
-    high, low = float(compared.value(read)), float(compared.value(runs.readout))
-    scale = compared.scale(high, low, normalize=normalize, dtype=read.dtype)
-    nodes = compared.nodes(values)
-    effects = {}
-    for number, site in enumerate(compared.sites):
-        progress("patching", number, len(compared.sites))
-        keep = {s.label: constants[s.label] for s in holding if not _is_part(site, s)}
+    low = float(compared.value(runs.readout))
 
-        def patched(
-            cells: Sequence[int], site: Site = site, keep: dict[str, Any] = keep
-        ) -> list[float]:
+    def changes(nodes: Nodes, site: Site) -> Any:
+        keep = {s.label: constants[s.label] for s in holding if not _is_part(site, s)}
+        found: list[float] = []
+        for cells in chunks(range(nodes.n_cells), runs.size):
             n = len(cells)
             edits: list[Edit] = [
                 replacing(site, nodes.masks(site, cells), values[site.label][None])
@@ -167,14 +154,10 @@ def path_patching(
                 Patch(label, constant.repeat(n, *(1,) * (constant.ndim - 1)))
                 for label, constant in keep.items()
             ]
-            return compared.values(_through(compared, runs, site, edits, given, n), n)
+            found += compared.values(_through(compared, runs, site, edits, given, n), n)
+        return np.subtract(found, low)
 
-        cells = range(nodes.n_cells)
-        measured = [value for part in chunks(cells, runs.size) for value in patched(part)]
-        effects[site.label] = [(value - low) / scale for value in measured]
-    progress("patching", len(compared.sites), len(compared.sites))
-    dtype = "float64" if str(read.dtype) == "torch.float64" else "float32"
-    result = compared.label(nodes.array(effects, dtype), owner, high, low)
+    result = compared.effects(values, read, low, changes, normalize=normalize, progress=progress)
     result.attrs["receivers"] = "output" if receivers is None else [end.label for end in ends]
     return result
 

@@ -99,25 +99,14 @@ def relevance_patching(
     """
     owner = "relevance_patching"
     compared = Comparison.of(
-        owner,
-        model,
-        clean,
-        corrupted,
-        metric,
-        sites,
-        by=by,
-        positions=positions,
-        readout=readout,
-        tokenizer=tokenizer,
-        scheme=scheme,
+        owner, model, clean, corrupted, metric, sites, by, positions, readout, tokenizer, scheme
     )
     backward = RelevanceRules(
-        model,
+        compared.taps,
         rules,
         products=products,
         frozen=frozen,
         plain=plain,
-        scheme=scheme,
         allow_half=allow_half,
     )
-    return first_order(compared, owner, normalize=normalize, rules=backward)
+    return first_order(compared, normalize=normalize, rules=backward)

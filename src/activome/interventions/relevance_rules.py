@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
 
 from activome._checks import check_choice
 from activome.errors import ParameterError
 from activome.interventions._editing import at_work
-from activome.interventions._hooks import Actor, Context
+from activome.interventions._hooks import Actor, Context, _output_tensor, _with_input
+from activome.interventions._restart import forwards_of
 from activome.interventions._rule_table import FUNCTIONS, Entry, RuleFunction, entry_of, register
 from activome.interventions._schemes import UNGATED
-from activome.interventions.sites import Site
 from activome.interventions.taps import Taps
 
 __all__ = ["RelevanceRules", "register_rule"]
 
 RULES = ("norm", "identity", "half", "attention")
 _HALF_TYPES = (torch.float16, torch.bfloat16)
+_HALF = torch.tensor(0.5)
 
 
 class RelevanceRules:
@@ -38,8 +39,8 @@ class RelevanceRules:
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Any network; used in place, and as it was after the block.
+    model : torch.nn.Module or Taps
+        Any network, or its sites; used in place, and as it was after the block.
     rules : sequence of {"norm", "identity", "half", "attention"}, optional
         By default the first two, and "half" where products are known.
     products : sequence of str, optional
@@ -99,7 +100,7 @@ class RelevanceRules:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | Taps,
         rules: Sequence[str] | None = None,
         *,
         products: Sequence[str] | None = None,
@@ -108,10 +109,10 @@ class RelevanceRules:
         scheme: str | None = None,
         allow_half: bool = False,
     ) -> None:
-        self._taps = Taps(model, scheme)
+        self._taps = taps = model if isinstance(model, Taps) else Taps(model, scheme)
         self._plain = (plain,) if isinstance(plain, str) else tuple(plain)
-        _refuse_half(model, allow_half)
-        named = self._taps.table.named
+        _refuse_half(taps.model, allow_half)
+        named = taps.table.named
         gated = ("mlp_hidden",) if {"mlp_hidden", "mlp_up"} <= named.keys() else ()
         self._products = gated if products is None else _names(products)
         known = [name for name in ("q", "k") if name in named]
@@ -134,9 +135,9 @@ class RelevanceRules:
                 "leave the rule out."
             )
         self.modules: dict[str, str] = {}
-        self._depth = 0
+        self._wholes: list[tuple[nn.Module, Entry]] = []
         self._stack: ExitStack | None = None
-        self._actors = self._prepare(model)
+        self._actors = self._prepare(taps.model)
 
     def __enter__(self) -> RelevanceRules:
         """Put the rules in force."""
@@ -144,8 +145,10 @@ class RelevanceRules:
             raise ParameterError("RelevanceRules: the block is entered already; make another one.")
         with ExitStack() as stack:
             stack.enter_context(at_work(self._taps.model, self._actors))
-            stack.enter_context(_Watch(self))
-            self._depth = 0
+            ruled = [(module, self._ruled(module, entry)) for module, entry in self._wholes]
+            stack.enter_context(forwards_of(ruled))
+            named = {name for name, rule in FUNCTIONS.items() if rule in self.rules}
+            stack.enter_context(_Watch(named - {*self._plain}))
             self._stack = stack.pop_all()
         return self
 
@@ -159,21 +162,27 @@ class RelevanceRules:
         actors: list[Actor] = []
         unknown: dict[str, str] = {}
         inside: set[str] = set()
+        entries: dict[type, Entry | None] = {}
         for path, module in model.named_modules():
             # Parents come before their children.
             if path and path.rpartition(".")[0] in inside:
                 inside.add(path)
                 continue
-            entry = entry_of(module)
-            name = type(module).__name__
-            if name in self._plain:
-                entry = Entry("linear")
+            kind = type(module)
+            name = kind.__name__
+            if kind not in entries:
+                entries[kind] = Entry("linear") if name in self._plain else entry_of(kind)
+            entry = entries[kind]
             if entry is None:
                 if not any(True for _ in module.children()):
                     unknown.setdefault(name, path)
                 continue
             inside.add(path)
-            actors += self._module_actors(path, module, entry)
+            if entry.rule in self.rules:
+                self.modules[path] = entry.rule
+            elif entry.rule == "linear" and entry.function is None and name not in self._plain:
+                continue
+            self._wholes.append((module, entry))
         if unknown:
             listed = ", ".join(f"{name} (at {path!r})" for name, path in unknown.items())
             raise ParameterError(
@@ -182,45 +191,37 @@ class RelevanceRules:
                 "own gradient."
             )
         if "half" in self.rules:
-            actors += self._site_actors(self._products, lambda view: view / 2 + (view / 2).detach())
+            actors += self._site_actors(self._products, _halved)
         if "attention" in self.rules:
             actors += self._site_actors(self._frozen, lambda view: view.detach())
         return actors
 
-    def _module_actors(self, path: str, module: nn.Module, entry: Entry) -> list[Actor]:
-        is_ruled = entry.rule in self.rules and entry.function is not None
-        if is_ruled:
-            self.modules[path] = entry.rule
-        elif (
-            entry.rule == "linear"
-            and entry.function is None
-            and type(module).__name__ not in self._plain
-        ):
-            return []
-        entered: list[Any] = []
+    def _ruled(self, module: nn.Module, entry: Entry) -> Callable[..., Any]:
+        """Return what is called in the place of ``module.forward``, with the gradient of a rule."""
+        own = module.forward
+        is_ruled = entry.rule in self.rules
 
-        def enter(value: Any, context: Context) -> None:
-            # After all edits of the input, so that this is what the module sees.
-            entered.append(value)
-            self._depth += 1
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            value = _output_tensor((*args, *kwargs.values()), 0)
+            is_traced = torch.is_grad_enabled() and value is not None and value.requires_grad
+            if is_ruled and is_traced and entry.factor is not None:
+                bare = value.detach()
+                args, kwargs = _with_input(args, kwargs, lambda _: bare)
+                output = own(*args, **kwargs).detach()
+                return _with_slope(value, entry.factor(module, bare, output), output)
+            output = own(*args, **kwargs)
+            if is_ruled and is_traced and entry.function is not None:
+                return _with_graph(entry.function(module, value, output), output)
+            return output
 
-        def leave(output: Any, context: Context) -> Any:
-            value = entered.pop()
-            if not is_ruled or not value.requires_grad or entry.function is None:
-                self._depth -= 1
-                return output
-            found = entry.function(module, value, output)
-            self._depth -= 1
-            if output.dtype == torch.float64:
-                # Norms that round to single precision on the way would undo the conservation.
-                return found
-            # The value stays what it was to the last bit; the gradient is that of the rule.
-            return _Pinned.apply(found, output)
+        def unwatched(*args: Any, **kwargs: Any) -> Any:
+            # The watch sees nothing of what is called by a function that is handed to it.
+            given = (*args, *kwargs.values())
+            if has_torch_function(given):
+                return handle_torch_function(forward, given, *args, **kwargs)
+            return forward(*args, **kwargs)
 
-        return [
-            Actor(Site(f"module:{path}#in", None, path, "in"), enter, is_edit=False),
-            Actor(Site(f"module:{path}#out", None, path, "out"), leave, is_edit=True),
-        ]
+        return unwatched
 
     def _site_actors(self, names: Sequence[str], change: Any) -> list[Actor]:
         def act(value: Any, context: Context) -> Any:
@@ -228,13 +229,6 @@ class RelevanceRules:
 
         sites = [site for name in names for site in self._taps.sites(name)]
         return [Actor(site, act, is_edit=True) for site in sites]
-
-    def _refuse(self, name: str) -> None:
-        if FUNCTIONS.get(name) in self.rules and self._depth == 0 and name not in self._plain:
-            raise ParameterError(
-                f"RelevanceRules: the network calls {name}() as a function, where no rule reaches "
-                f"it. Use the module of that name, or plain=[{name!r}] to keep its own gradient."
-            )
 
 
 class _Pinned(torch.autograd.Function):
@@ -251,16 +245,37 @@ class _Pinned(torch.autograd.Function):
         return slope, None
 
 
+class _Times(torch.autograd.Function):
+    """The value of one tensor with the gradient of a product of two others."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Any, factor: Any, output: Any) -> Any:
+        """Return the output, cut off."""
+        ctx.save_for_backward(value if ctx.needs_input_grad[1] else None, factor)
+        return output.detach()
+
+    @staticmethod
+    def backward(ctx: Any, slope: Any) -> Any:
+        """Hand it to the value, and to the factor where that has parameters in it."""
+        value, factor = ctx.saved_tensors
+        return slope * factor, None if value is None else slope * value, None
+
+
 class _Watch(TorchFunctionMode):
     """See every function of torch that is called, to refuse activations out of the rules' reach."""
 
-    def __init__(self, rules: RelevanceRules) -> None:
+    def __init__(self, names: set[str]) -> None:
         super().__init__()
-        self._rules = rules
+        self._names = names
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self._rules._refuse(getattr(func, "__name__", ""))
-        return func(*args, **(kwargs or {}))
+        name = getattr(func, "__name__", "")
+        if name in self._names:
+            raise ParameterError(
+                f"RelevanceRules: the network calls {name}() as a function, where no rule reaches "
+                f"it. Use the module of that name, or plain=[{name!r}] to keep its own gradient."
+            )
+        return func(*args, **kwargs) if kwargs else func(*args)
 
 
 def register_rule(
@@ -304,6 +319,26 @@ def register_rule(
     if function is not None and not callable(function):
         raise ParameterError(f"register_rule: function must be callable; got {function!r}.")
     register(text, Entry("linear") if function is None else Entry(rule, function))
+
+
+def _with_graph(found: Any, output: Any) -> Any:
+    """Return the output with the gradient of what a rule found.
+
+    In single precision its value stays what it was to the last bit. In double precision it is that
+    of the rule: norms that round to single on the way would undo the conservation.
+    """
+    return found if output.dtype == torch.float64 else _Pinned.apply(found, output)
+
+
+def _with_slope(value: Any, factor: Any, output: Any) -> Any:
+    """Return the output with the gradient of ``value * factor``, in the same way."""
+    if output.dtype == torch.float64:
+        output = (value * factor).detach()
+    return _Times.apply(value, factor, output)
+
+
+def _halved(view: Any) -> Any:
+    return _Times.apply(view, _HALF, view)
 
 
 def _names(found: Sequence[str]) -> tuple[str, ...]:

@@ -13,9 +13,10 @@ from torch import nn
 from activome._progress import Progress, silent
 from activome.geometry.massive import massive_ratio
 from activome.interventions.taps import Taps
+from activome.networks.next_token import next_token_loss
 from activome.networks.training import TrainConfig, Trainer, seed_everything
 
-__all__ = ["next_token_loss", "training_trace"]
+__all__ = ["training_trace"]
 
 
 def training_trace(
@@ -102,27 +103,3 @@ def training_trace(
 
     trainer = Trainer(model, next_token_loss, config, metrics=Metrics(), progress=progress)
     return trainer.fit(data).dataset
-
-
-def next_token_loss(
-    model: nn.Module, batch: tuple[torch.Tensor, ...], generator: torch.Generator
-) -> tuple[torch.Tensor, dict[str, Any]]:
-    """Return the cross-entropy of each next token of a batch.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        From token ids to logits.
-    batch : tuple of Tensor
-        Token ids (n_sequences, n_positions + 1).
-    generator : torch.Generator
-        Not used: the loss has no noise of its own.
-
-    Returns
-    -------
-    tuple of (Tensor, dict)
-        The mean loss in nats, and nothing further to log.
-    """
-    (ids,) = batch
-    logits = model(ids[:, :-1])
-    return nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()), {}

@@ -44,6 +44,7 @@ from .bricks import Brick as Brick
 from .bricks import LoRABrick as LoRABrick
 from .bricks import NeuronBrick as NeuronBrick
 from .modular import BrickModel as BrickModel
+from .next_token import next_token_loss as next_token_loss
 from .routing import GroupRouter as GroupRouter
 from .routing import LinearRouter as LinearRouter
 from .routing import fit_group_router as fit_group_router

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import nn
 
-__all__ = ["TunedBrick", "next_token", "only"]
+__all__ = ["TunedBrick", "only"]
 
 
 class TunedBrick(nn.Module):
@@ -24,14 +23,6 @@ class TunedBrick(nn.Module):
     def forward(self, inputs: Any) -> Any:
         out = self._base[0](inputs)
         return getattr(out, "logits", out)
-
-
-def next_token(
-    model: nn.Module, batch: tuple[torch.Tensor, ...], _: torch.Generator
-) -> tuple[torch.Tensor, dict[str, Any]]:
-    ids = batch[0]
-    logits = model(ids[:, :-1])
-    return nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()), {}
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from activome._checks import check_choice, check_integer, check_number, nearest_
 from activome.errors import ParameterError
 from activome.networks._brick_lookup import BrickLookup
 from activome.networks._brick_parts import fingerprint
-from activome.networks._brick_update import TunedBrick, next_token, only
+from activome.networks._brick_update import TunedBrick, only
 from activome.networks.bricks import Brick, LoRABrick, NeuronBrick
+from activome.networks.next_token import next_token_loss
 from activome.networks.training import TrainConfig, Trainer, TrainLog
 
 __all__ = ["BrickModel"]
@@ -264,7 +265,9 @@ class BrickModel(BrickLookup):
         )
         batch = (data,) if isinstance(data, torch.Tensor) else data
         with only(brick, self), self.active([name]):
-            return Trainer(TunedBrick(brick, self.model), loss_fn or next_token, config).fit(batch)
+            return Trainer(TunedBrick(brick, self.model), loss_fn or next_token_loss, config).fit(
+                batch
+            )
 
     def merge(
         self, names: Sequence[str], weights: Sequence[float], *, method: str = "effects"
