@@ -17,13 +17,15 @@ from activome.networks.spiking.neurons import LIF, IFCondExp, IFCurrExp, MetaNeu
 from activome.networks.spiking.plasticity import PairSTDP, SymmetricSTDP
 from activome.networks.spiking.projections import Projection
 
-__all__ = ["Flat", "State", "flatten", "fresh_state"]
+__all__ = ["Flat", "State", "flatten", "fresh_state", "in_chunks"]
 
 Array = np.ndarray[Any, Any]
 _KINDS = {SpikeSource: 0, LIF: 1, IFCurrExp: 1, IFCondExp: 2, MetaNeuron: 3}
 _LONGEST = 32_767
 _NEVER = -(2**62)
 _N_COLUMNS, _N_NUMBERS = 19, 10
+_BLOCK = 1 << 20
+_CHUNK = 512
 
 
 @dataclass
@@ -111,6 +113,30 @@ def flatten(network: Network, dt: float, *, before: bool, refractory_rule: str) 
     return _with_synapses(network, dt, names, start, kinds, adaptation, par, theta)
 
 
+def in_chunks(flat: Flat, par: Array) -> tuple[Array, Array]:
+    """Cut the cells into chunks: rows of first, last and table, and the tables of parameters.
+
+    Chunks of a population whose cells are all alike share one table.
+    """
+    size = min(_CHUNK, int(np.diff(flat.start).max()))
+    rows: list[tuple[int, int, int]] = []
+    tables: list[Array] = []
+    for k, kind in enumerate(flat.kinds[:, 0]):
+        lo, hi = int(flat.start[k]), int(flat.start[k + 1])
+        if kind == _KINDS[SpikeSource]:
+            continue
+        alike = bool((par[:, lo:hi] == par[:, lo : lo + 1]).all())
+        for first in range(lo, hi, size):
+            last = min(first + size, hi)
+            if first == lo or not alike:
+                table = np.zeros((par.shape[0], size))
+                table[:, : last - first] = par[:, first:last]
+                tables.append(table)
+            rows.append((first, last, len(tables) - 1))
+    chunk = np.array(rows, np.int64).reshape(-1, 3)
+    return chunk, np.stack(tables) if tables else np.zeros((1, par.shape[0], size))
+
+
 def _parameters(p: Population, dt: float, before: bool, refractory_rule: str) -> dict[str, Any]:
     neuron = p.neuron
     if isinstance(neuron, SpikeSource):
@@ -154,19 +180,25 @@ def _check_step(p: Population, dt: float) -> None:
 
 
 def _steps(q: Projection, dt: float) -> Array:
-    exact = q.delay / dt
-    steps = np.rint(exact)
-    if steps.size and (exact < 1 - 1e-6).any():
+    """Return delays in steps; in blocks, so that nothing but them is held."""
+    steps = np.empty(q.delay.size, np.int16)
+    if not q.delay.size:
+        return steps
+    low, high = float(q.delay.min()), float(q.delay.max())
+    if low / dt < 1 - 1e-6:
         raise ParameterError(
             f"simulate: delays of {q.name!r} must be at least dt ({dt:g} ms); the shortest is "
-            f"{q.delay.min():g} ms. Make dt smaller or the delay longer."
+            f"{low:g} ms. Make dt smaller or the delay longer."
         )
-    if steps.size and steps.max() > _LONGEST:
+    if round(high / dt) > _LONGEST:
         raise ParameterError(
             f"simulate: delays of {q.name!r} must be at most {_LONGEST} steps; the longest is "
-            f"{q.delay.max():g} ms, {steps.max():.0f} steps."
+            f"{high:g} ms, {high / dt:.0f} steps."
         )
-    return steps.astype(np.int16)
+    for first in range(0, steps.size, _BLOCK):
+        here = slice(first, first + _BLOCK)
+        steps[here] = np.rint(q.delay[here] / dt)
+    return steps
 
 
 def _with_synapses(
@@ -210,13 +242,17 @@ def _with_synapses(
         n_ptr += q.n_pre + 1
         n_synapse += q.n_synapses
     longest = int(projection[:, 15].max(initial=1))
-    kinds_of_delay = {int(d) for s in delays for d in np.unique(s)} if not any(changes) else set()
+    kinds_of_delay = {int(d) for s in delays if s.size for d in (s.min(), s.max())}
     same = not any(changes) and len(kinds_of_delay) <= 1
     column = (
         _first_empty(delays, np.int16)[:1]
         if same
-        else np.concatenate(
-            [np.broadcast_to(s, q.n_synapses) for s, q in zip(delays, projections, strict=True)]
+        else _joined(
+            [
+                np.ascontiguousarray(np.broadcast_to(s, q.n_synapses))
+                for s, q in zip(delays, projections, strict=True)
+            ],
+            np.int16,
         )
     )
     targets = [

@@ -22,7 +22,7 @@ from activome.activity.schema import Activity, make
 from activome.errors import ParameterError
 from activome.networks.spiking import _inputs as inputs_of
 from activome.networks.spiking._engine import run
-from activome.networks.spiking._flatten import Flat, State, flatten, fresh_state
+from activome.networks.spiking._flatten import Flat, State, flatten, fresh_state, in_chunks
 from activome.networks.spiking.homeostasis import SynapticScaling
 from activome.networks.spiking.network import Network
 
@@ -255,10 +255,11 @@ class _Clock:
         n_kept = 0
         injected, fired = np.zeros(n), np.empty(n, np.int64)
         par = flat.par if drive.offset is None else flat.par + drive.offset
+        chunks = in_chunks(flat, par)
         for stop in self.stops(origin):
             while s.step < stop:
                 s.step, n_out = run(
-                    s.step, stop, self.flags, flat.start, flat.kinds, flat.adaptation, par, s.v,
+                    s.step, stop, self.flags, flat.start, flat.kinds, flat.adaptation, *chunks, s.v,
                     s.u,
                     s.exc, s.inh, s.theta, s.left, injected, s.ring, drive.step + origin,
                     drive.unit, drive.value, flat.out_ptr, flat.out_projection, flat.projection,
