@@ -36,6 +36,8 @@ from activome.networks.spiking._plastic import (
 __all__ = ["run"]
 
 Array = np.ndarray[Any, Any]
+# Synapses per row of the ring from which on a row is worth a loop of its own.
+_LONG = 6
 
 
 @kernel()
@@ -76,6 +78,33 @@ def _advance(
     for k in range(opened, n_fired):
         fired[k] += first
     return n_fired
+
+
+@kernel()
+def _send(
+    now: int, s: int, end: int, target: Array, weight: Array, delay: Array, ring: Array
+) -> None:
+    """Put the synapses from s to end into the ring; all of one delay are neighbours."""
+    n_rows = ring.shape[0]
+    if delay.size > 1 and end - s < _LONG * n_rows:
+        for k in range(s, end):
+            r = now + delay[k]
+            if r >= n_rows:
+                r -= n_rows
+            ring[np.uint32(r), np.uint32(target[k])] += weight[k]
+        return
+    # With many synapses of a delay, each run of them stays in one row of the ring.
+    while s < end:
+        d = delay[s] if delay.size > 1 else delay[0]
+        last = s + 1 if delay.size > 1 else end
+        while last < end and delay[last] == d:
+            last += 1
+        r = now + d
+        if r >= n_rows:
+            r -= n_rows
+        for k in range(s, last):
+            ring[np.uint32(r), np.uint32(target[k])] += weight[k]
+        s = last
 
 
 @kernel()
@@ -208,11 +237,7 @@ def run(
             for e in range(out_ptr[p], out_ptr[p + 1]):
                 q = out_projection[e]
                 base = projection[q, 0] + i - start[p]
-                for s in range(ptr[base], ptr[base + 1]):
-                    r = slot + shift + (delay[s] if delay.size > 1 else delay[0])
-                    if r >= n_rows:
-                        r -= n_rows
-                    ring[r, target[s]] += weight[s]
+                _send(slot + shift, ptr[base], ptr[base + 1], target, weight, delay, ring)
         if is_plastic:
             for q in range(projection.shape[0]):
                 if projection[q, 4] == 0:

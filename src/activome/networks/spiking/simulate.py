@@ -49,7 +49,8 @@ class SimulationResult:
     states : dict of str to dict of str to xarray.DataArray
         Recorded variables by population and name, dims (trial, time, unit) or (time, unit).
     weights : dict of str to ndarray
-        Weights of each projection at the end, in its order of synapses.
+        Weights of each projection at the end, in its order of synapses; read-only where nothing
+        in the network changes.
     state : object
         Where the network stopped; give it to ``simulate`` to go on.
     """
@@ -386,8 +387,9 @@ def _result(
                 source="simulate",
                 name=what,
             )
-    weights = {
-        q.name: end.weight[here].copy()
-        for q, here in zip(clock.network.projections, flat.slices, strict=True)
-    }
+    weights = {}
+    for q, here in zip(clock.network.projections, flat.slices, strict=True):
+        weights[q.name] = end.weight[here].copy() if clock.is_changing else q.weight.view()
+        # Weights that did not change are those of the projection, not a copy of them.
+        weights[q.name].flags.writeable = clock.is_changing
     return SimulationResult(spikes, states, weights, end)
