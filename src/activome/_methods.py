@@ -366,4 +366,7 @@ METHODS: tuple[Method, ...] = (
     Method("LIFCell", "activome.networks.spiking.torch_cells", "other"),
     Method("MetaCell", "activome.networks.spiking.torch_cells", "other"),
     Method("LeakyReadout", "activome.networks.spiking.torch_cells", "other"),
+    Method("from_nir", "activome.networks.spiking.nir_exchange", "function"),
+    Method("to_nir", "activome.networks.spiking.nir_exchange", "function"),
+    Method("write_nir", "activome.networks.spiking.nir_exchange", "function"),
 )

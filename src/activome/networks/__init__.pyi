@@ -59,3 +59,6 @@ from .spiking.torch_cells import LIFCell as LIFCell
 from .spiking.torch_cells import MetaCell as MetaCell
 from .spiking.surrogate_gradient import SurrogateSpike as SurrogateSpike
 from .spiking.surrogate_gradient import lif_forward as lif_forward
+from .spiking.nir_exchange import from_nir as from_nir
+from .spiking.nir_exchange import to_nir as to_nir
+from .spiking.nir_exchange import write_nir as write_nir

@@ -16,6 +16,7 @@ __all__ = [
     "SOURCE",
     "adapt",
     "arrive",
+    "arrive_one",
     "conductance",
     "decay",
     "fire",
@@ -56,27 +57,28 @@ def arrive(
     lo: int, hi: int, before: bool, par: Array, exc: Array, inh: Array, row: Array, n: int
 ) -> None:
     """Let currents decay (when arrivals come first) and add what arrives; empties the row."""
-    # One plain loop per input: more arrays in one, and the compiler no longer uses vectors.
-    if before:
-        for i in range(lo, hi):
-            exc[i] = exc[i] * par[6, i] + row[i] * par[8, i]
-        for i in range(lo, hi):
-            inh[i] = inh[i] * par[7, i] + row[n + i] * par[9, i]
-    else:
-        for i in range(lo, hi):
-            exc[i] += row[i] * par[8, i]
-        for i in range(lo, hi):
-            inh[i] += row[n + i] * par[9, i]
-    row[lo:hi] = 0.0
-    row[n + lo : n + hi] = 0.0
+    arrive_one(lo, hi, before, par[6], par[8], exc, row)
+    arrive_one(lo, hi, before, par[7], par[9], inh, row[n:])
 
 
 @kernel()
-def decay(lo: int, hi: int, par: Array, exc: Array, inh: Array) -> None:
+def arrive_one(
+    lo: int, hi: int, before: bool, keep: Array, scale: Array, current: Array, row: Array
+) -> None:
+    """Do so for one of the inputs; with more arrays in a loop the compiler leaves vectors out."""
+    if before:
+        for i in range(lo, hi):
+            current[i] = current[i] * keep[i] + row[i] * scale[i]
+    else:
+        for i in range(lo, hi):
+            current[i] += row[i] * scale[i]
+    row[lo:hi] = 0.0
+
+
+@kernel()
+def decay(lo: int, hi: int, keep: Array, current: Array) -> None:
     for i in range(lo, hi):
-        exc[i] *= par[6, i]
-    for i in range(lo, hi):
-        inh[i] *= par[7, i]
+        current[i] *= keep[i]
 
 
 @kernel()
@@ -84,6 +86,7 @@ def linear(
     n: int,
     before: bool,
     jumps: bool,
+    inhibited: bool,
     par: Array,
     v: Array,
     exc: Array,
@@ -98,8 +101,11 @@ def linear(
     """
     for i in range(n):
         moved[i] = par[0, i] + (v[i] - par[0, i]) * par[3, i] + exc[i] * par[4, i]
+    if inhibited:
+        for i in range(n):
+            moved[i] -= inh[i] * par[5, i]
     for i in range(n):
-        new = moved[i] - inh[i] * par[5, i] + (injected[i] + par[11, i]) * par[10, i]
+        new = moved[i] + (injected[i] + par[11, i]) * par[10, i]
         v[i] = v[i] if left[i] > 0 else new
     if jumps and not before:
         for i in range(n):

@@ -18,7 +18,7 @@ from activome.networks.spiking._cells import (
     META,
     SOURCE,
     adapt,
-    arrive,
+    arrive_one,
     conductance,
     decay,
     fire,
@@ -62,15 +62,21 @@ def _advance(
     first: int,
 ) -> int:
     """Advance the m cells from ``first`` by one step; returns the new number of spikes."""
-    arrive(0, m, before, par, exc, inh, row, n)
+    inhibited = kind[4] == 1
+    arrive_one(0, m, before, par[6], par[8], exc, row)
+    if inhibited:
+        arrive_one(0, m, before, par[7], par[9], inh, row[n:])
     if kind[0] == LINEAR:
-        linear(m, before, kind[2] == 1, par, v, exc, inh, injected, left, moved)
+        jumps = kind[2] == 1
+        linear(m, before, jumps, inhibited, par, v, exc, inh, injected, left, moved)
     elif kind[0] == CONDUCTANCE:
         conductance(0, m, kind[2] == 1, par, v, exc, inh, injected, left)
     else:
         meta(0, m, par, v, u, exc, inh, injected, left)
     if not before:
-        decay(0, m, par, exc, inh)
+        decay(0, m, par[6], exc)
+        if inhibited:
+            decay(0, m, par[7], inh)
     opened = n_fired
     n_fired = fire(
         0, m, kind[1] == 1, kind[0] == META, subtract, par, v, u, theta, left, fired, n_fired

@@ -93,7 +93,7 @@ def flatten(network: Network, dt: float, *, before: bool, refractory_rule: str) 
     start = np.concatenate([[0], np.cumsum([p.n for p in populations])]).astype(np.int64)
     n = int(start[-1])
     par = np.zeros((len(PARAMETERS), n))
-    kinds = np.zeros((len(populations), 4), np.int64)
+    kinds = np.zeros((len(populations), 5), np.int64)
     adaptation = np.zeros((len(populations), 2))
     theta = np.zeros(n)
     for k, p in enumerate(populations):
@@ -110,6 +110,9 @@ def flatten(network: Network, dt: float, *, before: bool, refractory_rule: str) 
             theta[here] = p.adaptation.start
             par[PARAMETERS.index("v_threshold"), here] -= p.adaptation.reference
     names = [p.name for p in populations]
+    kinds[:, 4] = [
+        any(q.post == name and q.receptor == "inh" for q in network.projections) for name in names
+    ]
     return _with_synapses(network, dt, names, start, kinds, adaptation, par, theta)
 
 

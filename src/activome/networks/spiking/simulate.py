@@ -328,7 +328,9 @@ def _start(
     initial: Mapping[str, Mapping[str, Any]],
     memory_limit: float,
 ) -> State:
-    here = copy.deepcopy(state) if state is not None else fresh_state(flat, weight, memory_limit)
+    # Weights that do not change are shared, not copied.
+    shared = {id(state.weight): state.weight} if state and weight is flat.weight else {}
+    here = copy.deepcopy(state, shared) if state else fresh_state(flat, weight, memory_limit)
     if here.v.size != flat.n_cells or here.ring.shape[0] != flat.n_rows:
         raise ParameterError("simulate: state must come from a run of the same network and clock.")
     for name, values in initial.items():
@@ -343,6 +345,8 @@ def _start(
                     f"cell ({n}); got shape {array.shape}."
                 )
             getattr(here, what)[flat.start[k] : flat.start[k + 1]] = array
+    # Without inhibitory synapses or current there is nothing to advance on that side.
+    flat.kinds[:, 4] |= np.logical_or.reduceat(here.inh != 0, flat.start[:-1])
     return here
 
 
@@ -388,8 +392,8 @@ def _result(
                 name=what,
             )
     weights = {}
-    for q, here in zip(clock.network.projections, flat.slices, strict=True):
-        weights[q.name] = end.weight[here].copy() if clock.is_changing else q.weight.view()
+    for q, place in zip(clock.network.projections, flat.slices, strict=True):
         # Weights that did not change are those of the projection, not a copy of them.
+        weights[q.name] = end.weight[place].copy() if clock.is_changing else q.weight.view()
         weights[q.name].flags.writeable = clock.is_changing
     return SimulationResult(spikes, states, weights, end)
