@@ -47,7 +47,7 @@ def circuit(neuron: Any, scale: float, *, seed: int = 1) -> Network:
         parts.append(
             Projection.from_table(
                 pre, "b", (size, n), *table, *values, receptor=receptor, name=name
-            )  # type: ignore[misc]  # the options are keyword arguments
+            )
         )
     return Network([Population("b", n, neuron), Population("in", n_in, SpikeSource())], parts)
 
@@ -197,7 +197,9 @@ def test_nested_graphs_flatten_and_convolutions() -> None:
         torch.as_tensor(images), torch.as_tensor(kernel), stride=2, padding=1
     )
     np.testing.assert_allclose((up - down) / gain, expected.reshape(60, 36), atol=1e-12)
-    np.testing.assert_allclose(network["rec.lif"].neuron.i_offset, np.repeat(bias, 9), rtol=1e-12)
+    cell = network["rec.lif"].neuron
+    assert isinstance(cell, LIF)
+    np.testing.assert_allclose(np.asarray(cell.i_offset), np.repeat(bias, 9), rtol=1e-12)
     assert network.projections[-1].to_dense()[3, 3] == pytest.approx(0.1 * gain)
 
 

@@ -27,7 +27,7 @@ def stack() -> nn.Sequential:
     with torch.no_grad():
         layers[0].weight.mul_(3.0)
         layers[2].weight.mul_(3.0)
-        layers[1].log_tau.add_(0.5 * torch.rand(16))  # type: ignore[operator]  # a parameter
+        layers[1].log_tau.add_(0.5 * torch.rand(16))
     return layers
 
 
