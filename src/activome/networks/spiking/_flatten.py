@@ -11,6 +11,7 @@ import numpy as np
 from activome._checks import check_memory
 from activome.errors import ActivityWarning, ParameterError
 from activome.networks.spiking._cells import PARAMETERS
+from activome.networks.spiking._plastic import fading
 from activome.networks.spiking.homeostasis import DriveHomeostasis
 from activome.networks.spiking.network import Network, Population
 from activome.networks.spiking.neurons import LIF, IFCondExp, IFCurrExp, MetaNeuron, SpikeSource
@@ -23,7 +24,9 @@ Array = np.ndarray[Any, Any]
 _KINDS = {SpikeSource: 0, LIF: 1, IFCurrExp: 1, IFCondExp: 2, MetaNeuron: 3}
 _LONGEST = 32_767
 _NEVER = -(2**62)
-_N_COLUMNS, _N_NUMBERS = 19, 10
+_N_COLUMNS, _N_NUMBERS = 20, 10
+# Steps for which the decay of a trace is tabled.
+_FADING = 1024
 _BLOCK = 1 << 20
 _CHUNK = 512
 
@@ -50,6 +53,7 @@ class Flat:
     back_synapse: Array
     back_source: Array
     back_delay: Array
+    fade: Array
     slices: list[slice]
     n_rows: int
     n_past: int
@@ -82,6 +86,8 @@ class State:
     pending: Array
     past_ptr: Array
     past: Array
+    cursor: Array
+    latest: Array
     trace_step: Array
     trace_value: Array
     trace_count: Array
@@ -219,6 +225,7 @@ def _with_synapses(
     n = int(start[-1])
     projection = np.zeros((len(projections), _N_COLUMNS), np.int64)
     rule = np.zeros((len(projections), _N_NUMBERS))
+    fade = np.zeros((len(projections), 2, _FADING))
     out: list[list[int]] = [[] for _ in names]
     delays = [_steps(q, dt) for q in projections]
     changes = [_changes(q) for q in projections]
@@ -236,6 +243,8 @@ def _with_synapses(
         ptrs.append(q.ptr + n_synapse if n_synapse else q.ptr)
         if changes[k]:
             _write_rule(q, dt, projection[k], rule[k])
+            projection[k, 19] = projection[:k, 5].sum()
+            fade[k] = [fading(rate, _FADING) for rate in rule[k, :2]]
             projection[k, 11:14] = n_back, n_trace, n_trace + q.n_pre
             backs.append(_backwards(q, steps, n_synapse, sum(b[1].size for b in backs)))
             n_back += q.n_post + 1
@@ -278,8 +287,9 @@ def _with_synapses(
         np.array([k for o in out for k in o], np.int64),
         _joined([b[0] for b in backs], np.int64),
         _joined([b[1] for b in backs], np.int64),
-        _joined([b[2] for b in backs], np.int64),
-        _joined([b[3] for b in backs], np.int64),
+        _joined([b[2] for b in backs], np.int32),
+        _joined([b[3] for b in backs], np.int16),
+        fade,
         slices,
         longest + 2,
         longest + 2 if any(changes) else 1,
@@ -310,8 +320,8 @@ def _backwards(
     q: Projection, steps: Array, first_synapse: int, first_back: int
 ) -> tuple[Array, Array, Array, Array]:
     """Index the synapses by the cell behind them, sorted by delay within each."""
-    delay = np.broadcast_to(steps, q.n_synapses).astype(np.int64)
-    source = np.repeat(np.arange(q.n_pre), np.diff(q.ptr))
+    delay = np.broadcast_to(steps, q.n_synapses)
+    source = np.repeat(np.arange(q.n_pre, dtype=np.int32), np.diff(q.ptr))
     order = np.lexsort((delay, q.target))
     ptr = np.zeros(q.n_post + 1, np.int64)
     np.cumsum(np.bincount(q.target, minlength=q.n_post), out=ptr[1:])
@@ -353,8 +363,9 @@ def _write_rule(q: Projection, dt: float, columns: Array, numbers: Array) -> Non
 
 def fresh_state(flat: Flat, weight: Array, memory_limit: float) -> State:
     """Return a network at rest, with some weights."""
-    n, depth = flat.n_cells, flat.n_past + 1
-    n_bytes = 8.0 * (2 * n * flat.n_rows + 6 * n) + 4.0 * n * flat.n_past
+    n, n_axonal = flat.n_cells, int(flat.projection[:, 5].sum())
+    depth = 1 << flat.n_past.bit_length()  # a power of two, above the steps that are looked back
+    n_bytes = 8.0 * (2 * n * flat.n_rows + 6 * n) + 8.0 * n * flat.n_past * (1 + 2 * n_axonal)
     n_bytes += 16.0 * flat.n_traces * depth + (8.0 * weight.size if flat.is_plastic else 0.0)
     check_memory(
         n_bytes,
@@ -378,6 +389,8 @@ def fresh_state(flat: Flat, weight: Array, memory_limit: float) -> State:
         weight.copy() if flat.is_plastic else np.empty(0),
         past_ptr,
         np.zeros((flat.n_past, n if flat.is_plastic else 0), np.int64),
+        np.zeros((n_axonal, flat.n_past, n if n_axonal else 0, 2), np.int64),
+        np.tile([float(_NEVER), 0.0], (flat.n_traces, 1)),
         np.zeros((flat.n_traces, depth), np.int64),
         np.zeros((flat.n_traces, depth)),
         np.zeros(flat.n_traces, np.int64),

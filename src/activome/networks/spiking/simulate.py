@@ -260,14 +260,14 @@ class _Clock:
         for stop in self.stops(origin):
             while s.step < stop:
                 s.step, n_out = run(
-                    s.step, stop, self.flags, flat.start, flat.kinds, flat.adaptation, *chunks, s.v,
-                    s.u,
-                    s.exc, s.inh, s.theta, s.left, injected, s.ring, drive.step + origin,
+                    s.step, stop, self.flags, flat.start, flat.kinds, flat.adaptation, *chunks,
+                    s.v, s.u, s.exc, s.inh, s.theta, s.left, injected, s.ring, drive.step + origin,
                     drive.unit, drive.value, flat.out_ptr, flat.out_projection, flat.projection,
                     flat.rule, flat.ptr, flat.target, s.weight, s.pending, flat.delay,
                     flat.back_ptr, flat.back_synapse, flat.back_source, flat.back_delay,
-                    s.past_ptr, s.past, s.trace_step, s.trace_value, s.trace_count, self.recorded,
-                    *buffers, fired, self.watch[:, 0], self.watch[:, 1], watch, self.every, origin,
+                    s.past_ptr, s.past, s.cursor, flat.fade, s.latest, s.trace_step, s.trace_value,
+                    s.trace_count, self.recorded, *buffers, fired, self.watch[:, 0],
+                    self.watch[:, 1], watch, self.every, origin,
                 )  # fmt: skip
                 kept.append((buffers[0][:n_out] - origin, buffers[1][:n_out].copy()))
                 n_kept += n_out
