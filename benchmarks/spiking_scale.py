@@ -1,9 +1,9 @@
 """The spiking engine at scale: up to 100,000 cells and 100 million synapses on one thread.
 
-No peer: Brian2 is beside us in ``spiking.py``, and its synapses alone would take more memory than
-is asked for here. Printed are the cost of a neuron update (a silent network) and of a synaptic
-event (what spikes add to it), their growth with the number of cells, the time to build and to set
-up, and peak memory. Times are CPU times of the loop: a run of one step is taken off.
+Brian2 is beside us in ``spiking.py``. Printed here are the cost of a neuron update (a silent
+network) and of a synaptic event (what spikes add to it), their growth with the number of cells, the
+time to build and to set up, and peak memory. Times are CPU times of the loop: a run of one step is
+taken off.
 """
 
 from __future__ import annotations

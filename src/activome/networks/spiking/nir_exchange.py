@@ -182,8 +182,9 @@ def from_nir(
     Notes
     -----
     The simulator has no synapse without a delay: where the graph has none, spikes take one step, so
-    that each layer is one step later than in programs that pass a whole stack in a step. Weights of
-    both signs become two projections. A spike is a current of 1 for one step.
+    that each layer is one step later than in programs that pass a whole stack in a step; a bias
+    acts from the first step on in every layer. Weights of both signs become two projections. A
+    spike is a current of 1 for one step.
 
     Examples
     --------
