@@ -23,8 +23,9 @@ _N, _DT = 1000, 0.1
 _RULE: dict[str, float] = {
     "tau_plus": 20.0, "tau_minus": 30.0, "a_plus": 1e-4, "a_minus": 1.2e-4, "w_max": 0.04,
 }  # fmt: skip
-# (step, cell) of every spike, and the weights at the end in the order of the list.
-Outcome: TypeAlias = tuple[set[tuple[int, int]], np.ndarray[Any, Any]]
+Array = np.ndarray[Any, Any]
+# Step and cell of every spike as one number, in order, and the weights in the order of the list.
+Outcome: TypeAlias = tuple[Array, Array]
 
 
 def make(n_steps: float, *, plastic: bool) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def ours(inputs: dict[str, Any]) -> Outcome:
     spikes = result.spikes["cells"]
     weight = np.empty(joined.n_synapses)
     weight[joined.order] = result.weights["cells->cells"]
-    return set(zip((spikes.t // 100).tolist(), spikes.unit.tolist(), strict=True)), weight
+    return np.sort(spikes.t // 100 * _N + spikes.unit), weight
 
 
 def brian(inputs: dict[str, Any], target: str) -> Outcome:
@@ -96,14 +97,14 @@ def brian(inputs: dict[str, Any], target: str) -> Outcome:
     synapses.w, synapses.delay = weight, delay * b.ms
     monitor = b.SpikeMonitor(cells)
     b.Network(cells, synapses, monitor).run(inputs["duration"] * b.ms)
-    steps = np.rint(monitor.t / (_DT * b.ms)).astype(int)
-    spikes = set(zip(steps.tolist(), np.asarray(monitor.i).tolist(), strict=True))
-    return spikes, np.asarray(synapses.w)
+    steps = np.rint(monitor.t / (_DT * b.ms)).astype(np.int64)
+    return np.sort(steps * _N + np.asarray(monitor.i)), np.asarray(synapses.w)
 
 
 def different(one: Outcome, other: Outcome) -> float:
     """Give infinity where any spike differs, else the largest difference of a weight."""
-    return float(np.abs(one[1] - other[1]).max()) if one[0] == other[0] else np.inf
+    same = np.array_equal(one[0], other[0])
+    return float(np.abs(one[1] - other[1]).max()) if same else np.inf
 
 
 def cases() -> Sequence[Case]:

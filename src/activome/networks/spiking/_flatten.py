@@ -322,7 +322,10 @@ def _backwards(
     """Index the synapses by the cell behind them, sorted by delay within each."""
     delay = np.broadcast_to(steps, q.n_synapses)
     source = np.repeat(np.arange(q.n_pre, dtype=np.int32), np.diff(q.ptr))
-    order = np.lexsort((delay, q.target))
+    # Two stable sorts: numpy sorts numbers of 16 bits by their digits.
+    by_delay = np.argsort(delay, kind="stable")
+    cell = q.target[by_delay].astype(np.uint16 if q.n_post <= 1 << 16 else np.int32)
+    order = by_delay[np.argsort(cell, kind="stable")]
     ptr = np.zeros(q.n_post + 1, np.int64)
     np.cumsum(np.bincount(q.target, minlength=q.n_post), out=ptr[1:])
     return ptr + first_back, order + first_synapse, source[order], delay[order]

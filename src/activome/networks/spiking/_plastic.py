@@ -158,6 +158,7 @@ def deliver_axonal(
         if projection[q, 4] == 0 or projection[q, 5] == 0:
             continue
         pre, n_pre = projection[q, 1], projection[q, 17]
+        own, base = projection[q, 19], projection[q, 0]
         for d in range(projection[q, 14], projection[q, 15] + 1):
             r = (t - d) % past_ptr.shape[0]
             if past_ptr[r, 1] != t - d:
@@ -166,13 +167,13 @@ def deliver_axonal(
                 i = past[r, k] - pre
                 if i < 0 or i >= n_pre:
                     continue
-                hi = ptr[projection[q, 0] + i + 1]
-                s = cursor[projection[q, 19], r, k, 1]
-                cursor[projection[q, 19], r, k, 0] = s
+                hi = ptr[base + i + 1]
+                s = cursor[own, r, k, 1]
+                cursor[own, r, k, 0] = s
                 while s < hi and delay[s] == d:
                     ring[row, target[s]] += weight[s]
                     s += 1
-                cursor[projection[q, 19], r, k, 1] = s
+                cursor[own, r, k, 1] = s
 
 
 @kernel()
@@ -203,6 +204,9 @@ def seen_from_before(
     pre, n_pre = projection[q, 1], projection[q, 17]
     late = 0 if projection[q, 7] == 1 else 1
     rate, faded = rule[q, 1], fade[q, 1]
+    # Held here: in the loop the compiler must read them anew after every change of a weight.
+    low, high, step_size, law = rule[q, 4], rule[q, 5], rule[q, 3], projection[q, 9]
+    own, base, first = projection[q, 19], projection[q, 0], projection[q, 13] - projection[q, 18]
     d_lo = projection[q, 14] if is_axonal else 0
     d_hi = projection[q, 15] if is_axonal else 0
     n_rows = ring.shape[0]
@@ -214,11 +218,11 @@ def seen_from_before(
             i = past[r, k] - pre
             if i < 0 or i >= n_pre:
                 continue
-            lo, hi = ptr[projection[q, 0] + i], ptr[projection[q, 0] + i + 1]
+            lo, hi = ptr[base + i], ptr[base + i + 1]
             if is_axonal:
-                lo, hi = cursor[projection[q, 19], r, k]
+                lo, hi = cursor[own, r, k, 0], cursor[own, r, k, 1]
             for s in range(lo, hi):
-                cell = projection[q, 13] + target[s] - projection[q, 18]
+                cell = first + target[s]
                 seen = 0 if is_axonal else delay[s]
                 # Decay runs to t; a strict reader leaves out spikes of this very step.
                 gap = t - seen - late - int(latest[cell, 0])
@@ -230,8 +234,8 @@ def seen_from_before(
                 if late == 1:
                     trace *= faded[1]
                 w = pending[s] if is_late else weight[s]
-                span = w - rule[q, 4] if projection[q, 9] == 1 else 1.0
-                w = min(rule[q, 5], max(rule[q, 4], w - rule[q, 3] * trace * span))
+                span = w - low if law == 1 else 1.0
+                w = min(high, max(low, w - step_size * trace * span))
                 weight[s] = w
                 if is_late:
                     pending[s] = w
@@ -264,6 +268,9 @@ def seen_from_behind(
     post, n_post = projection[q, 2], projection[q, 3]
     late = 0 if projection[q, 8] == 1 else 1
     rate, faded = rule[q, 0], fade[q, 0]
+    # Held here: in the loop the compiler must read them anew after every change of a weight.
+    low, high, step_size, law = rule[q, 4], rule[q, 5], rule[q, 2], projection[q, 9]
+    base, first = projection[q, 11], projection[q, 12]
     d_lo = 0 if is_axonal else projection[q, 14]
     d_hi = 0 if is_axonal else projection[q, 15]
     for d in range(d_lo, d_hi + 1):
@@ -274,7 +281,7 @@ def seen_from_behind(
             i = past[r, k] - post
             if i < 0 or i >= n_post:
                 continue
-            lo, hi = back_ptr[projection[q, 11] + i], back_ptr[projection[q, 11] + i + 1]
+            lo, hi = back_ptr[base + i], back_ptr[base + i + 1]
             if not is_axonal:
                 lo = _first_of_delay(back_delay, lo, hi, d)
             for c in range(lo, hi):
@@ -282,7 +289,7 @@ def seen_from_behind(
                     break
                 s = back_synapse[c]
                 seen = back_delay[c] if is_axonal else 0
-                cell = projection[q, 12] + back_source[c]
+                cell = first + back_source[c]
                 gap = t - seen - late - int(latest[cell, 0])
                 # A call passes every field of every array: it is worth avoiding for one product.
                 if 0 <= gap < faded.size:
@@ -292,10 +299,10 @@ def seen_from_behind(
                 if late == 1:
                     trace *= faded[1]
                 w = pending[s] if is_late else weight[s]
-                if projection[q, 9] == 2 and w > rule[q, 4]:
+                if law == 2 and w > low:
                     continue
-                span = rule[q, 5] - w if projection[q, 9] == 1 else 1.0
-                w = min(rule[q, 5], max(rule[q, 4], w + rule[q, 2] * trace * span))
+                span = high - w if law == 1 else 1.0
+                w = min(high, max(low, w + step_size * trace * span))
                 if is_late:
                     pending[s] = w
                 else:
