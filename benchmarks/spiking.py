@@ -1,26 +1,34 @@
-"""The spiking engine: a recurrent network of 1,000 cells and 100,000 synapses, against Brian2.
+"""The spiking engine against Brian2: a recurrent network of 1,000 cells and 100,000 synapses.
 
-Brian2 2.9, the newest for Python 3.11, needs numpy below 2.4: it is absent from the environment of
-the tests, and measured in one of its own with this package on the path.
+Without and with pair STDP, each against Brian2's two ways of generating code. Brian2 2.9, the
+newest for Python 3.11, needs numpy below 2.4: it is absent from the environment of the tests, and
+measured in one of its own with this package on the path.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from activome.networks.spiking.network import Network, Population
 from activome.networks.spiking.neurons import IFCurrExp
+from activome.networks.spiking.plasticity import PairSTDP
 from activome.networks.spiking.projections import Projection
 from activome.networks.spiking.simulate import simulate
 from harness import Case, Peer, main
 
 _N, _DT = 1000, 0.1
+_RULE: dict[str, float] = {
+    "tau_plus": 20.0, "tau_minus": 30.0, "a_plus": 1e-4, "a_minus": 1.2e-4, "w_max": 0.04,
+}  # fmt: skip
+Array = np.ndarray[Any, Any]
+# Step and cell of every spike as one number, in order, and the weights in the order of the list.
+Outcome: TypeAlias = tuple[Array, Array]
 
 
-def make(n_steps: float) -> dict[str, Any]:
+def make(n_steps: float, *, plastic: bool) -> dict[str, Any]:
     """Give voltages to start from, and a list of synapses."""
     generator = np.random.default_rng(0)
     source, target = np.nonzero(generator.random((_N, _N)) < 0.1)
@@ -29,13 +37,17 @@ def make(n_steps: float) -> dict[str, Any]:
         "start": -65 + 15 * generator.random(_N),
         "table": (source, target, np.full(source.size, 0.02), delay),
         "duration": round(n_steps) * _DT,
+        "plastic": plastic,
     }
 
 
-def ours(inputs: dict[str, Any]) -> set[tuple[int, int]]:
-    """Run with our engine; give (step, cell) of every spike."""
+def ours(inputs: dict[str, Any]) -> Outcome:
+    """Run with our engine."""
     cell = IFCurrExp(tau_m=20.0, tau_e=5.0, refractory=2.0, i_offset=0.76, comparison=">")
-    joined = Projection.from_table("cells", "cells", (_N, _N), *inputs["table"])
+    rule = PairSTDP(**_RULE, delay="axonal", zero_lag="potentiate")  # type: ignore[arg-type]  # numbers
+    joined = Projection.from_table(
+        "cells", "cells", (_N, _N), *inputs["table"], plasticity=rule if inputs["plastic"] else None
+    )
     result = simulate(
         Network([Population("cells", _N, cell)], [joined]),
         duration=inputs["duration"],
@@ -45,13 +57,16 @@ def ours(inputs: dict[str, Any]) -> set[tuple[int, int]]:
         initial={"cells": {"v": inputs["start"]}},
     )
     spikes = result.spikes["cells"]
-    return set(zip((spikes.t // 100).tolist(), spikes.unit.tolist(), strict=True))
+    weight = np.empty(joined.n_synapses)
+    weight[joined.order] = result.weights["cells->cells"]
+    return np.sort(spikes.t // 100 * _N + spikes.unit), weight
 
 
-def brian(inputs: dict[str, Any]) -> set[tuple[int, int]]:
-    """Run with Brian2, its own choice of code generation."""
+def brian(inputs: dict[str, Any], target: str) -> Outcome:
+    """Run with Brian2; ``target`` generates its code, kept on disk from the first call on."""
     import brian2 as b  # type: ignore[import-not-found,unused-ignore]
 
+    b.prefs.codegen.target = target
     b.start_scope()
     b.defaultclock.dt = _DT * b.ms
     cells = b.NeuronGroup(
@@ -64,32 +79,55 @@ def brian(inputs: dict[str, Any]) -> set[tuple[int, int]]:
         method="exact",
     )
     cells.v = inputs["start"]
-    source, target, weight, delay = inputs["table"]
-    synapses = b.Synapses(cells, cells, "w : 1", on_pre="ie_post += w")
-    synapses.connect(i=source, j=target)
+    source, behind, weight, delay = inputs["table"]
+    if inputs["plastic"]:
+        synapses = b.Synapses(
+            cells,
+            cells,
+            """w : 1
+            dx/dt = -x / (tau_plus*ms) : 1 (event-driven)
+            dy/dt = -y / (tau_minus*ms) : 1 (event-driven)""",
+            on_pre="ie_post += w\nx += 1\nw = clip(w - a_minus * y, 0, w_max)",
+            on_post="y += 1\nw = clip(w + a_plus * x, 0, w_max)",
+            namespace=_RULE | {"ms": b.ms},
+        )
+    else:
+        synapses = b.Synapses(cells, cells, "w : 1", on_pre="ie_post += w")
+    synapses.connect(i=source, j=behind)
     synapses.w, synapses.delay = weight, delay * b.ms
     monitor = b.SpikeMonitor(cells)
     b.Network(cells, synapses, monitor).run(inputs["duration"] * b.ms)
-    steps = np.rint(monitor.t / (_DT * b.ms)).astype(int)
-    return set(zip(steps.tolist(), np.asarray(monitor.i).tolist(), strict=True))
+    steps = np.rint(monitor.t / (_DT * b.ms)).astype(np.int64)
+    return np.sort(steps * _N + np.asarray(monitor.i)), np.asarray(synapses.w)
 
 
-def different(one: set[tuple[int, int]], other: set[tuple[int, int]]) -> float:
-    """Count the spikes that only one of them has."""
-    return float(len(one ^ other))
+def different(one: Outcome, other: Outcome) -> float:
+    """Give infinity where any spike differs, else the largest difference of a weight."""
+    same = np.array_equal(one[0], other[0])
+    return float(np.abs(one[1] - other[1]).max()) if same else np.inf
 
 
 def cases() -> Sequence[Case]:
-    """Give the case; set-up is timed for both, as a user waits for it too."""
+    """Give the cases; set-up is timed for both, as a user waits for it too."""
     return [
         Case(
-            name=f"recurrent IFCurrExp, {_N} cells, 10 % of pairs, n steps of {_DT} ms",
-            sizes=(500, 1580, 5000),
-            make=make,
+            name=f"recurrent IFCurrExp{with_rule}, {_N} cells, 10 % of pairs, n steps of {_DT} ms",
+            sizes=(500, 1580, 5000, 10000),
+            make=lambda n, p=plastic: make(n, plastic=p),  # type: ignore[misc]  # bound early
             ours=ours,
-            peers=[Peer("Brian2", brian, different, requires="brian2")],
-            aim="at least 10 times Brian2, the same spikes",
+            peers=[
+                Peer(
+                    f"Brian2, {target}",
+                    lambda inputs, t=target: brian(inputs, t),  # type: ignore[misc]  # bound early
+                    different,
+                    tolerance=1e-12,
+                    requires="brian2",
+                )
+                for target in ("cython", "numpy")
+            ],
+            aim="at least 10 times Brian2, the same spikes, weights within 1e-12",
         )
+        for plastic, with_rule in ((False, ""), (True, " with pair STDP"))
     ]
 
 

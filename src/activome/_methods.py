@@ -394,4 +394,7 @@ METHODS: tuple[Method, ...] = (
         "trial",
         {"binarise": "median"},
     ),
+    Method("from_nir", "activome.networks.spiking.nir_exchange", "function"),
+    Method("to_nir", "activome.networks.spiking.nir_exchange", "function"),
+    Method("write_nir", "activome.networks.spiking.nir_exchange", "function"),
 )

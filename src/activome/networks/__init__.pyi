@@ -62,3 +62,6 @@ from .spiking.surrogate_gradient import SurrogateSpike as SurrogateSpike
 from .spiking.surrogate_gradient import lif_forward as lif_forward
 from .tempotron import Tempotron as Tempotron
 from .spiking_classifier import SpikingClassifier as SpikingClassifier
+from .spiking.nir_exchange import from_nir as from_nir
+from .spiking.nir_exchange import to_nir as to_nir
+from .spiking.nir_exchange import write_nir as write_nir

@@ -20,3 +20,6 @@ from .torch_cells import LIFCell as LIFCell
 from .torch_cells import MetaCell as MetaCell
 from .surrogate_gradient import SurrogateSpike as SurrogateSpike
 from .surrogate_gradient import lif_forward as lif_forward
+from .nir_exchange import from_nir as from_nir
+from .nir_exchange import to_nir as to_nir
+from .nir_exchange import write_nir as write_nir

@@ -16,6 +16,7 @@ __all__ = [
     "SOURCE",
     "adapt",
     "arrive",
+    "arrive_one",
     "conductance",
     "decay",
     "fire",
@@ -56,50 +57,59 @@ def arrive(
     lo: int, hi: int, before: bool, par: Array, exc: Array, inh: Array, row: Array, n: int
 ) -> None:
     """Let currents decay (when arrivals come first) and add what arrives; empties the row."""
-    for i in range(lo, hi):
-        if before:
-            exc[i] *= par[6, i]
-            inh[i] *= par[7, i]
-        exc[i] += row[i] * par[8, i]
-        inh[i] += row[n + i] * par[9, i]
-        row[i] = 0.0
-        row[n + i] = 0.0
+    arrive_one(lo, hi, before, par[6], par[8], exc, row)
+    arrive_one(lo, hi, before, par[7], par[9], inh, row[n:])
 
 
 @kernel()
-def decay(lo: int, hi: int, par: Array, exc: Array, inh: Array) -> None:
+def arrive_one(
+    lo: int, hi: int, before: bool, keep: Array, scale: Array, current: Array, row: Array
+) -> None:
+    """Do so for one of the inputs; with more arrays in a loop the compiler leaves vectors out."""
+    if before:
+        for i in range(lo, hi):
+            current[i] = current[i] * keep[i] + row[i] * scale[i]
+    else:
+        for i in range(lo, hi):
+            current[i] += row[i] * scale[i]
+    row[lo:hi] = 0.0
+
+
+@kernel()
+def decay(lo: int, hi: int, keep: Array, current: Array) -> None:
     for i in range(lo, hi):
-        exc[i] *= par[6, i]
-        inh[i] *= par[7, i]
+        current[i] *= keep[i]
 
 
 @kernel()
 def linear(
-    lo: int,
-    hi: int,
+    n: int,
     before: bool,
     jumps: bool,
+    inhibited: bool,
     par: Array,
     v: Array,
     exc: Array,
     inh: Array,
     injected: Array,
     left: Array,
+    moved: Array,
 ) -> None:
-    """Advance LIF and IFCurrExp cells; held cells only take jumps that come after the step."""
-    for i in range(lo, hi):
-        if left[i] > 0:
-            if jumps and not before:
-                v[i] += exc[i] - inh[i]
-            continue
-        rest = par[0, i]
-        v[i] = (
-            rest
-            + (v[i] - rest) * par[3, i]
-            + exc[i] * par[4, i]
-            - inh[i] * par[5, i]
-            + (injected[i] + par[11, i]) * par[10, i]
-        )
+    """Advance LIF and IFCurrExp cells; held cells only take jumps that come after the step.
+
+    ``moved`` is room for n numbers.
+    """
+    for i in range(n):
+        moved[i] = par[0, i] + (v[i] - par[0, i]) * par[3, i] + exc[i] * par[4, i]
+    if inhibited:
+        for i in range(n):
+            moved[i] -= inh[i] * par[5, i]
+    for i in range(n):
+        new = moved[i] + (injected[i] + par[11, i]) * par[10, i]
+        v[i] = v[i] if left[i] > 0 else new
+    if jumps and not before:
+        for i in range(n):
+            v[i] += exc[i] - inh[i] if left[i] > 0 else 0.0
 
 
 @kernel()
@@ -166,22 +176,30 @@ def fire(
     n_fired: int,
 ) -> int:
     """Count down the held cells, fire and reset the others; returns the new number of spikes."""
-    for i in range(lo, hi):
-        if left[i] > 0:
-            left[i] -= 1
-            continue
+    # Most often nobody fires: a count in vectors, and the loop with branches only where it must.
+    n_ready = 0
+    if strict:
+        for i in range(lo, hi):
+            n_ready += left[i] <= 0 and v[i] > par[2, i] + theta[i]
+    else:
+        for i in range(lo, hi):
+            n_ready += left[i] <= 0 and v[i] >= par[2, i] + theta[i]
+    for i in range(lo, hi if n_ready else lo):
         high = par[2, i] + theta[i]
-        if v[i] > high or (v[i] == high and not strict):
-            fired[n_fired] = i
-            n_fired += 1
-            left[i] = int(par[12, i])
-            if is_meta:
-                v[i] = par[18, i]
-                u[i] += par[19, i]
-            elif subtract:
-                v[i] -= high - par[1, i]
-            else:
-                v[i] = par[1, i]
+        if left[i] > 0 or not (v[i] > high or (v[i] == high and not strict)):
+            continue
+        fired[n_fired] = i
+        n_fired += 1
+        left[i] = int(par[12, i]) + 1
+        if is_meta:
+            v[i] = par[18, i]
+            u[i] += par[19, i]
+        elif subtract:
+            v[i] -= high - par[1, i]
+        else:
+            v[i] = par[1, i]
+    for i in range(lo, hi):
+        left[i] -= 1 if left[i] > 0 else 0
     return n_fired
 
 

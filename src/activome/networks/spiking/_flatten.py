@@ -11,19 +11,24 @@ import numpy as np
 from activome._checks import check_memory
 from activome.errors import ActivityWarning, ParameterError
 from activome.networks.spiking._cells import PARAMETERS
+from activome.networks.spiking._plastic import fading
 from activome.networks.spiking.homeostasis import DriveHomeostasis
 from activome.networks.spiking.network import Network, Population
 from activome.networks.spiking.neurons import LIF, IFCondExp, IFCurrExp, MetaNeuron, SpikeSource
 from activome.networks.spiking.plasticity import PairSTDP, SymmetricSTDP
 from activome.networks.spiking.projections import Projection
 
-__all__ = ["Flat", "State", "flatten", "fresh_state"]
+__all__ = ["Flat", "State", "flatten", "fresh_state", "in_chunks"]
 
 Array = np.ndarray[Any, Any]
 _KINDS = {SpikeSource: 0, LIF: 1, IFCurrExp: 1, IFCondExp: 2, MetaNeuron: 3}
 _LONGEST = 32_767
 _NEVER = -(2**62)
-_N_COLUMNS, _N_NUMBERS = 19, 10
+_N_COLUMNS, _N_NUMBERS = 20, 10
+# Steps for which the decay of a trace is tabled.
+_FADING = 1024
+_BLOCK = 1 << 20
+_CHUNK = 512
 
 
 @dataclass
@@ -48,6 +53,7 @@ class Flat:
     back_synapse: Array
     back_source: Array
     back_delay: Array
+    fade: Array
     slices: list[slice]
     n_rows: int
     n_past: int
@@ -80,6 +86,8 @@ class State:
     pending: Array
     past_ptr: Array
     past: Array
+    cursor: Array
+    latest: Array
     trace_step: Array
     trace_value: Array
     trace_count: Array
@@ -91,7 +99,7 @@ def flatten(network: Network, dt: float, *, before: bool, refractory_rule: str) 
     start = np.concatenate([[0], np.cumsum([p.n for p in populations])]).astype(np.int64)
     n = int(start[-1])
     par = np.zeros((len(PARAMETERS), n))
-    kinds = np.zeros((len(populations), 4), np.int64)
+    kinds = np.zeros((len(populations), 5), np.int64)
     adaptation = np.zeros((len(populations), 2))
     theta = np.zeros(n)
     for k, p in enumerate(populations):
@@ -108,7 +116,34 @@ def flatten(network: Network, dt: float, *, before: bool, refractory_rule: str) 
             theta[here] = p.adaptation.start
             par[PARAMETERS.index("v_threshold"), here] -= p.adaptation.reference
     names = [p.name for p in populations]
+    kinds[:, 4] = [
+        any(q.post == name and q.receptor == "inh" for q in network.projections) for name in names
+    ]
     return _with_synapses(network, dt, names, start, kinds, adaptation, par, theta)
+
+
+def in_chunks(flat: Flat, par: Array) -> tuple[Array, Array]:
+    """Cut the cells into chunks: rows of first, last and table, and the tables of parameters.
+
+    Chunks of a population whose cells are all alike share one table.
+    """
+    size = min(_CHUNK, int(np.diff(flat.start).max()))
+    rows: list[tuple[int, int, int]] = []
+    tables: list[Array] = []
+    for k, kind in enumerate(flat.kinds[:, 0]):
+        lo, hi = int(flat.start[k]), int(flat.start[k + 1])
+        if kind == _KINDS[SpikeSource]:
+            continue
+        alike = bool((par[:, lo:hi] == par[:, lo : lo + 1]).all())
+        for first in range(lo, hi, size):
+            last = min(first + size, hi)
+            if first == lo or not alike:
+                table = np.zeros((par.shape[0], size))
+                table[:, : last - first] = par[:, first:last]
+                tables.append(table)
+            rows.append((first, last, len(tables) - 1))
+    chunk = np.array(rows, np.int64).reshape(-1, 3)
+    return chunk, np.stack(tables) if tables else np.zeros((1, par.shape[0], size))
 
 
 def _parameters(p: Population, dt: float, before: bool, refractory_rule: str) -> dict[str, Any]:
@@ -154,19 +189,25 @@ def _check_step(p: Population, dt: float) -> None:
 
 
 def _steps(q: Projection, dt: float) -> Array:
-    exact = q.delay / dt
-    steps = np.rint(exact)
-    if steps.size and (exact < 1 - 1e-6).any():
+    """Return delays in steps; in blocks, so that nothing but them is held."""
+    steps = np.empty(q.delay.size, np.int16)
+    if not q.delay.size:
+        return steps
+    low, high = float(q.delay.min()), float(q.delay.max())
+    if low / dt < 1 - 1e-6:
         raise ParameterError(
             f"simulate: delays of {q.name!r} must be at least dt ({dt:g} ms); the shortest is "
-            f"{q.delay.min():g} ms. Make dt smaller or the delay longer."
+            f"{low:g} ms. Make dt smaller or the delay longer."
         )
-    if steps.size and steps.max() > _LONGEST:
+    if round(high / dt) > _LONGEST:
         raise ParameterError(
             f"simulate: delays of {q.name!r} must be at most {_LONGEST} steps; the longest is "
-            f"{q.delay.max():g} ms, {steps.max():.0f} steps."
+            f"{high:g} ms, {high / dt:.0f} steps."
         )
-    return steps.astype(np.int16)
+    for first in range(0, steps.size, _BLOCK):
+        here = slice(first, first + _BLOCK)
+        steps[here] = np.rint(q.delay[here] / dt)
+    return steps
 
 
 def _with_synapses(
@@ -184,6 +225,7 @@ def _with_synapses(
     n = int(start[-1])
     projection = np.zeros((len(projections), _N_COLUMNS), np.int64)
     rule = np.zeros((len(projections), _N_NUMBERS))
+    fade = np.zeros((len(projections), 2, _FADING))
     out: list[list[int]] = [[] for _ in names]
     delays = [_steps(q, dt) for q in projections]
     changes = [_changes(q) for q in projections]
@@ -201,6 +243,8 @@ def _with_synapses(
         ptrs.append(q.ptr + n_synapse if n_synapse else q.ptr)
         if changes[k]:
             _write_rule(q, dt, projection[k], rule[k])
+            projection[k, 19] = projection[:k, 5].sum()
+            fade[k] = [fading(rate, _FADING) for rate in rule[k, :2]]
             projection[k, 11:14] = n_back, n_trace, n_trace + q.n_pre
             backs.append(_backwards(q, steps, n_synapse, sum(b[1].size for b in backs)))
             n_back += q.n_post + 1
@@ -210,13 +254,17 @@ def _with_synapses(
         n_ptr += q.n_pre + 1
         n_synapse += q.n_synapses
     longest = int(projection[:, 15].max(initial=1))
-    kinds_of_delay = {int(d) for s in delays for d in np.unique(s)} if not any(changes) else set()
+    kinds_of_delay = {int(d) for s in delays if s.size for d in (s.min(), s.max())}
     same = not any(changes) and len(kinds_of_delay) <= 1
     column = (
         _first_empty(delays, np.int16)[:1]
         if same
-        else np.concatenate(
-            [np.broadcast_to(s, q.n_synapses) for s, q in zip(delays, projections, strict=True)]
+        else _joined(
+            [
+                np.ascontiguousarray(np.broadcast_to(s, q.n_synapses))
+                for s, q in zip(delays, projections, strict=True)
+            ],
+            np.int16,
         )
     )
     targets = [
@@ -239,8 +287,9 @@ def _with_synapses(
         np.array([k for o in out for k in o], np.int64),
         _joined([b[0] for b in backs], np.int64),
         _joined([b[1] for b in backs], np.int64),
-        _joined([b[2] for b in backs], np.int64),
-        _joined([b[3] for b in backs], np.int64),
+        _joined([b[2] for b in backs], np.int32),
+        _joined([b[3] for b in backs], np.int16),
+        fade,
         slices,
         longest + 2,
         longest + 2 if any(changes) else 1,
@@ -271,9 +320,12 @@ def _backwards(
     q: Projection, steps: Array, first_synapse: int, first_back: int
 ) -> tuple[Array, Array, Array, Array]:
     """Index the synapses by the cell behind them, sorted by delay within each."""
-    delay = np.broadcast_to(steps, q.n_synapses).astype(np.int64)
-    source = np.repeat(np.arange(q.n_pre), np.diff(q.ptr))
-    order = np.lexsort((delay, q.target))
+    delay = np.broadcast_to(steps, q.n_synapses)
+    source = np.repeat(np.arange(q.n_pre, dtype=np.int32), np.diff(q.ptr))
+    # Two stable sorts: numpy sorts numbers of 16 bits by their digits.
+    by_delay = np.argsort(delay, kind="stable")
+    cell = q.target[by_delay].astype(np.uint16 if q.n_post <= 1 << 16 else np.int32)
+    order = by_delay[np.argsort(cell, kind="stable")]
     ptr = np.zeros(q.n_post + 1, np.int64)
     np.cumsum(np.bincount(q.target, minlength=q.n_post), out=ptr[1:])
     return ptr + first_back, order + first_synapse, source[order], delay[order]
@@ -314,8 +366,9 @@ def _write_rule(q: Projection, dt: float, columns: Array, numbers: Array) -> Non
 
 def fresh_state(flat: Flat, weight: Array, memory_limit: float) -> State:
     """Return a network at rest, with some weights."""
-    n, depth = flat.n_cells, flat.n_past + 1
-    n_bytes = 8.0 * (2 * n * flat.n_rows + 6 * n) + 4.0 * n * flat.n_past
+    n, n_axonal = flat.n_cells, int(flat.projection[:, 5].sum())
+    depth = 1 << flat.n_past.bit_length()  # a power of two, above the steps that are looked back
+    n_bytes = 8.0 * (2 * n * flat.n_rows + 6 * n) + 8.0 * n * flat.n_past * (1 + 2 * n_axonal)
     n_bytes += 16.0 * flat.n_traces * depth + (8.0 * weight.size if flat.is_plastic else 0.0)
     check_memory(
         n_bytes,
@@ -339,6 +392,8 @@ def fresh_state(flat: Flat, weight: Array, memory_limit: float) -> State:
         weight.copy() if flat.is_plastic else np.empty(0),
         past_ptr,
         np.zeros((flat.n_past, n if flat.is_plastic else 0), np.int64),
+        np.zeros((n_axonal, flat.n_past, n if n_axonal else 0, 2), np.int64),
+        np.tile([float(_NEVER), 0.0], (flat.n_traces, 1)),
         np.zeros((flat.n_traces, depth), np.int64),
         np.zeros((flat.n_traces, depth)),
         np.zeros(flat.n_traces, np.int64),

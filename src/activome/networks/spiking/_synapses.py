@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from activome._checks import check_finite, check_integer
-from activome.errors import ActivityError
+from activome._checks import check_choice, check_finite, check_integer
+from activome.errors import ActivityError, ParameterError
+from activome.networks.spiking.homeostasis import DriveHomeostasis, SynapticScaling
 
-__all__ = ["read_indices", "read_sizes", "read_values"]
+__all__ = [
+    "check_synapses",
+    "read_dtype",
+    "read_indices",
+    "read_rules",
+    "read_sizes",
+    "read_values",
+]
 
 Array = np.ndarray[Any, Any]
 
@@ -22,6 +30,46 @@ def read_sizes(sizes: Sequence[int]) -> tuple[int, int]:
         check_integer(n_pre, name="n_pre", owner="Projection", low=1),
         check_integer(n_post, name="n_post", owner="Projection", low=1),
     )
+
+
+def read_rules(
+    options: Mapping[str, Any],
+) -> tuple[Any, tuple[SynapticScaling | DriveHomeostasis, ...]]:
+    """Return the receptor and the homeostatic rules."""
+    unknown = set(options) - {"receptor", "plasticity", "homeostasis", "name", "dtype"}
+    if unknown:
+        raise ParameterError(f"Projection: unknown options {sorted(unknown)}.")
+    receptor = options.get("receptor", "exc")
+    check_choice(receptor, ("exc", "inh"), name="receptor", owner="Projection")
+    rules = options.get("homeostasis", ())
+    is_one = isinstance(rules, (SynapticScaling, DriveHomeostasis))
+    return receptor, (rules,) if is_one else tuple(rules)
+
+
+def check_synapses(weight: Array, delay: Array) -> None:
+    """Refuse weights below zero and delays that are not above it."""
+    if weight.size and weight.min() < 0:
+        raise ParameterError(
+            "Projection: weights must not be negative; use receptor='inh' for inhibition."
+        )
+    if delay.size and not delay.min() > 0:
+        raise ParameterError(
+            f"Projection: delays must be at least one step; got {delay.min():g} ms. A delay of "
+            "0 would make the result depend on the order of cells."
+        )
+
+
+def read_dtype(options: Mapping[str, Any]) -> np.dtype[Any]:
+    """Return the type that weights and delays are kept in."""
+    dtype = options.get("dtype", "float64")
+    known = {"float64", "float32"}
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", str(dtype))
+    check_choice(name, sorted(known), name="dtype", owner="Projection")
+    if name == "float32" and (options.get("plasticity") or options.get("homeostasis")):
+        raise ParameterError(
+            "Projection: weights that change are float64; got dtype float32 and a rule of change."
+        )
+    return np.dtype(name)
 
 
 def read_indices(values: ArrayLike, n: int, name: str) -> Array:

@@ -45,7 +45,7 @@ class LIF:
     tau : float or array-like, default=20.0
         Time constant of the membrane, ms.
     v_rest, v_threshold, v_reset : float or array-like, default=0.0, 1.0, 0.0
-        Voltages, mV.
+        Voltages, mV; a cell of infinite threshold never fires.
     resistance : float or array-like, default=1.0
         Of the membrane, MOhm.
     refractory : float or array-like, default=0.0
@@ -112,7 +112,7 @@ class IFCurrExp:
     c_m : float or array-like, default=1.0
         Capacitance, nF.
     v_rest, v_threshold, v_reset : float or array-like, default=-65.0, -50.0, -65.0
-        Voltages, mV.
+        Voltages, mV; a cell of infinite threshold never fires.
     refractory : float or array-like, default=0.0
         Time after a spike, ms; rounded to whole steps.
     i_offset : float or array-like, default=0.0
@@ -363,6 +363,8 @@ def _validate(neuron: Any, *, positive: tuple[str, ...]) -> None:
             rule = (lambda x: np.isfinite(x) & (x >= 0), "zero or more")
         elif item.name == "v_min":
             rule = (lambda x: x < np.inf, "below infinity")
+        elif item.name == "v_threshold":
+            rule = (lambda x: x > -np.inf, "a number, or infinite in a cell that never fires")
         good = rule[0](row)
         if row.ndim != 1 or not good.all():
             raise ParameterError(

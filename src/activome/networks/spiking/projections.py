@@ -8,10 +8,18 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from activome._checks import check_choice, check_number
+from activome._checks import check_number
 from activome._random import RandomState, make_generator
-from activome.errors import ActivityError, ParameterError
-from activome.networks.spiking._synapses import read_indices, read_sizes, read_values
+from activome.errors import ActivityError
+from activome.networks.spiking._drawing import Drawn, draw_pairs
+from activome.networks.spiking._synapses import (
+    check_synapses,
+    read_dtype,
+    read_indices,
+    read_rules,
+    read_sizes,
+    read_values,
+)
 from activome.networks.spiking.homeostasis import DriveHomeostasis, SynapticScaling
 from activome.networks.spiking.plasticity import PlasticityRule
 
@@ -37,9 +45,9 @@ class Projection:
         Where rows begin.
     target : ndarray of int32, shape (n_synapses,)
         Cell behind each synapse.
-    weight : ndarray of float64, shape (n_synapses,)
+    weight : ndarray of float64 or float32, shape (n_synapses,)
         Weights, in the unit of the cell: nA, mV, or relative conductance.
-    delay : ndarray of float64, shape (n_synapses,) or (1,)
+    delay : ndarray of float64 or float32, shape (n_synapses,) or (1,)
         Delays, ms; one entry stands for all.
     n_post : int
         Size of the population behind.
@@ -49,8 +57,8 @@ class Projection:
         Rule of change.
     homeostasis : tuple of SynapticScaling and DriveHomeostasis
         Rules that keep the sum of weights.
-    order : ndarray of int64, shape (n_synapses,)
-        Place of each stored synapse in what was given.
+    order : ndarray of int64, shape (n_synapses,) or (0,)
+        Place of each stored synapse in what was given; empty where synapses were drawn.
     name : str
         By default ``pre->post``; unique in a network.
     """
@@ -118,7 +126,8 @@ class Projection:
         weight, delay : float or array-like, shape (n_synapses,), default=1.0
             Weights and delays (ms).
         **options : Any
-            ``receptor``, ``plasticity``, ``homeostasis`` (one rule or several) and ``name``.
+            ``receptor``, ``plasticity``, ``homeostasis`` (one rule or several), ``name``, and
+            ``dtype``, "float64" or, to halve the memory of weights that do not change, "float32".
 
         Returns
         -------
@@ -140,8 +149,9 @@ class Projection:
                 f"Projection: source and target must have one length; got {rows.size} and "
                 f"{columns.size}."
             )
-        weights = read_values(weight, rows.size, "weight")
-        delays = read_values(delay, rows.size, "delay", single=True)
+        dtype = read_dtype(options)
+        weights = read_values(weight, rows.size, "weight").astype(dtype, copy=False)
+        delays = read_values(delay, rows.size, "delay", single=True).astype(dtype, copy=False)
         order = np.arange(rows.size)
         if delays.size > 1:
             order = np.lexsort((delays, rows))
@@ -168,22 +178,8 @@ class Projection:
         order: Array,
         options: dict[str, Any],
     ) -> Projection:
-        unknown = set(options) - {"receptor", "plasticity", "homeostasis", "name"}
-        if unknown:
-            raise ParameterError(f"Projection: unknown options {sorted(unknown)}.")
-        receptor = options.get("receptor", "exc")
-        check_choice(receptor, ("exc", "inh"), name="receptor", owner="Projection")
-        if weight.size and (weight < 0).any():
-            raise ParameterError(
-                "Projection: weights must not be negative; use receptor='inh' for inhibition."
-            )
-        if delay.size and not (delay > 0).all():
-            raise ParameterError(
-                f"Projection: delays must be at least one step; got {delay.min():g} ms. A delay of "
-                "0 would make the result depend on the order of cells."
-            )
-        rules = options.get("homeostasis", ())
-        rules = (rules,) if isinstance(rules, (SynapticScaling, DriveHomeostasis)) else tuple(rules)
+        receptor, rules = read_rules(options)
+        check_synapses(weight, delay)
         return cls(
             pre,
             post,
@@ -274,8 +270,8 @@ class Projection:
         post: str,
         sizes: tuple[int, int],
         probability: float,
-        weight: ArrayLike = 1.0,
-        delay: ArrayLike = 1.0,
+        weight: Drawn = 1.0,
+        delay: Drawn = 1.0,
         *,
         self_connections: bool = True,
         random_state: RandomState = None,
@@ -291,8 +287,9 @@ class Projection:
             Their sizes.
         probability : float in [0, 1]
             Chance of a synapse.
-        weight, delay : float or array-like, shape (n_pre, n_post), default=1.0
-            Weights and delays (ms), read where there is a synapse.
+        weight, delay : float, array-like of shape (n_pre, n_post), or callable, default=1.0
+            Weights and delays (ms); a matrix is read where there is a synapse, and a function
+            takes a numpy Generator and a number of synapses, and gives a value for each.
         self_connections : bool, default=True
             False leaves out cell k to cell k.
         random_state : int, Generator or None, default=None
@@ -303,7 +300,16 @@ class Projection:
         Returns
         -------
         Projection
-            Drawn row by row, so that no dense matrix of numbers is held for one weight and delay.
+            Its rows are sorted by delay, then by target; ``order`` is empty.
+
+        Notes
+        -----
+        Drawn in blocks of rows by the gaps between synapses: time and memory are those of the
+        synapses, 12 bytes for each with ``dtype="float32"`` and delays of their own.
+
+        References
+        ----------
+        .. [1] V. Batagelj and U. Brandes, "Efficient generation of large random networks", 2005.
         """
         n_pre, n_post = read_sizes(sizes)
         share = check_number(
@@ -315,13 +321,10 @@ class Projection:
             include_low=True,
             include_high=True,
         )
+        kept: Any = {"self_connections": self_connections, "dtype": read_dtype(options)}
         generator = make_generator(random_state)
-        is_there = np.zeros((n_pre, n_post), dtype=bool)
-        for row in is_there:
-            row[:] = generator.random(n_post) < share
-        if not self_connections:
-            np.fill_diagonal(is_there, False)
-        return cls._from_mask(pre, post, is_there, weight, delay, options)
+        drawn = draw_pairs(generator, (n_pre, n_post), share, weight, delay, **kept)
+        return cls._checked(pre, post, *drawn, n_post, np.empty(0, np.int64), options)
 
     @classmethod
     def from_dense(

@@ -22,7 +22,7 @@ from activome.activity.schema import Activity, make
 from activome.errors import ParameterError
 from activome.networks.spiking import _inputs as inputs_of
 from activome.networks.spiking._engine import run
-from activome.networks.spiking._flatten import Flat, State, flatten, fresh_state
+from activome.networks.spiking._flatten import Flat, State, flatten, fresh_state, in_chunks
 from activome.networks.spiking.homeostasis import SynapticScaling
 from activome.networks.spiking.network import Network
 
@@ -49,7 +49,8 @@ class SimulationResult:
     states : dict of str to dict of str to xarray.DataArray
         Recorded variables by population and name, dims (trial, time, unit) or (time, unit).
     weights : dict of str to ndarray
-        Weights of each projection at the end, in its order of synapses.
+        Weights of each projection at the end, in its order of synapses; read-only where nothing
+        in the network changes.
     state : object
         Where the network stopped; give it to ``simulate`` to go on.
     """
@@ -255,17 +256,18 @@ class _Clock:
         n_kept = 0
         injected, fired = np.zeros(n), np.empty(n, np.int64)
         par = flat.par if drive.offset is None else flat.par + drive.offset
+        chunks = in_chunks(flat, par)
         for stop in self.stops(origin):
             while s.step < stop:
                 s.step, n_out = run(
-                    s.step, stop, self.flags, flat.start, flat.kinds, flat.adaptation, par, s.v,
-                    s.u,
-                    s.exc, s.inh, s.theta, s.left, injected, s.ring, drive.step + origin,
+                    s.step, stop, self.flags, flat.start, flat.kinds, flat.adaptation, *chunks,
+                    s.v, s.u, s.exc, s.inh, s.theta, s.left, injected, s.ring, drive.step + origin,
                     drive.unit, drive.value, flat.out_ptr, flat.out_projection, flat.projection,
                     flat.rule, flat.ptr, flat.target, s.weight, s.pending, flat.delay,
                     flat.back_ptr, flat.back_synapse, flat.back_source, flat.back_delay,
-                    s.past_ptr, s.past, s.trace_step, s.trace_value, s.trace_count, self.recorded,
-                    *buffers, fired, self.watch[:, 0], self.watch[:, 1], watch, self.every, origin,
+                    s.past_ptr, s.past, s.cursor, flat.fade, s.latest, s.trace_step, s.trace_value,
+                    s.trace_count, self.recorded, *buffers, fired, self.watch[:, 0],
+                    self.watch[:, 1], watch, self.every, origin,
                 )  # fmt: skip
                 kept.append((buffers[0][:n_out] - origin, buffers[1][:n_out].copy()))
                 n_kept += n_out
@@ -326,7 +328,9 @@ def _start(
     initial: Mapping[str, Mapping[str, Any]],
     memory_limit: float,
 ) -> State:
-    here = copy.deepcopy(state) if state is not None else fresh_state(flat, weight, memory_limit)
+    # Weights that do not change are shared, not copied.
+    shared = {id(state.weight): state.weight} if state and weight is flat.weight else {}
+    here = copy.deepcopy(state, shared) if state else fresh_state(flat, weight, memory_limit)
     if here.v.size != flat.n_cells or here.ring.shape[0] != flat.n_rows:
         raise ParameterError("simulate: state must come from a run of the same network and clock.")
     for name, values in initial.items():
@@ -341,6 +345,8 @@ def _start(
                     f"cell ({n}); got shape {array.shape}."
                 )
             getattr(here, what)[flat.start[k] : flat.start[k + 1]] = array
+    # Without inhibitory synapses or current there is nothing to advance on that side.
+    flat.kinds[:, 4] |= np.logical_or.reduceat(here.inh != 0, flat.start[:-1])
     return here
 
 
@@ -385,8 +391,9 @@ def _result(
                 source="simulate",
                 name=what,
             )
-    weights = {
-        q.name: end.weight[here].copy()
-        for q, here in zip(clock.network.projections, flat.slices, strict=True)
-    }
+    weights = {}
+    for q, place in zip(clock.network.projections, flat.slices, strict=True):
+        # Weights that did not change are those of the projection, not a copy of them.
+        weights[q.name] = end.weight[place].copy() if clock.is_changing else q.weight.view()
+        weights[q.name].flags.writeable = clock.is_changing
     return SimulationResult(spikes, states, weights, end)
