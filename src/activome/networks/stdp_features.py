@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import xarray as xr
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from activome._checks import check_choice, check_integer
@@ -130,6 +131,11 @@ class STDPFeatures(SampleTransformer):
         self.input_sum = input_sum
         self.random_state = random_state
         self.n_jobs = n_jobs
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        return tags
 
     def _fit(self, values: Array) -> None:
         network = self._network(integer_seed(self.random_state))

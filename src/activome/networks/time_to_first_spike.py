@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import xarray as xr
+from sklearn.utils import Tags
 from torch import Tensor, nn
 
 from activome._checks import check_choice, check_integer, check_number
@@ -149,6 +150,11 @@ class TimeToFirstSpikeNet(SpikeClassifier):
         self.validation_fraction = validation_fraction
         self.device = device
         self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        return tags
 
     def first_spikes(self, X: Any) -> dict[str, xr.DataArray]:
         """Return when every cell fires.
