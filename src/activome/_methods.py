@@ -385,14 +385,14 @@ METHODS: tuple[Method, ...] = (
         "STDPFeatures",
         "activome.networks.stdp_features",
         "sample",
-        {"n_features": 2, "duration": 10.0, "max_input": 64.0, "max_rate": 2000.0},
+        {"n_features": 2, "duration": 5.0, "max_input": 64.0, "max_rate": 2000.0},
         {
             "boolean_input": "images without a bright pixel are refused, and its data have some",
             "check_estimators_dtypes": "images without a bright pixel are refused",
             "check_fit2d_1feature": "images without a bright pixel are refused",
             "check_positive_only_tag_during_fit": "the refusal names both ends of the range",
         },
-        data={"values": "count", "n_times": 8},
+        data={"values": "count", "n_trials": 6, "n_times": 4},
     ),
     Method(
         "SurrogateSNN",
