@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from activome._method_arguments import FIRST_SPIKES, STDP_FEATURES, SURROGATE_SNN
+
 __all__ = ["METHODS", "Method"]
 
 
@@ -378,40 +380,10 @@ METHODS: tuple[Method, ...] = (
         },
     ),
     Method("ConvertedSNN", "activome.networks.converted_snn", "other"),
-    Method("convert_relu", "activome.networks.converted_snn", "function"),
+    Method("convert_relu", "activome.networks.relu_conversion", "function"),
     Method("OperationCount", "activome.networks.operation_count", "other"),
     Method("count_operations", "activome.networks.operation_count", "function"),
-    Method(
-        "STDPFeatures",
-        "activome.networks.stdp_features",
-        "sample",
-        {"n_features": 2, "duration": 5.0, "max_input": 64.0, "max_rate": 2000.0},
-        {
-            "boolean_input": "images without a bright pixel are refused, and its data have some",
-            "check_estimators_dtypes": "images without a bright pixel are refused",
-            "check_fit2d_1feature": "images without a bright pixel are refused",
-            "check_positive_only_tag_during_fit": "the refusal names both ends of the range",
-        },
-        data={"values": "count", "n_trials": 6, "n_times": 4},
-    ),
-    Method(
-        "SurrogateSNN",
-        "activome.networks.surrogate_snn",
-        "sample",
-        {"hidden": (8,), "n_steps": 4, "n_epochs": 6, "lr": 0.1},
-        {"unit_permutation": "drawn weights belong to places, so training takes another path"},
-        data={"n_times": 8},
-    ),
-    Method(
-        "TimeToFirstSpikeNet",
-        "activome.networks.time_to_first_spike",
-        "sample",
-        {"hidden": (4,), "n_epochs": 2, "max_input": 64.0},
-        {
-            "unit_permutation": "drawn weights belong to places, so training takes another path",
-            "check_classifiers_train": "times of two inputs, without a third, do not part its blobs",
-            "check_positive_only_tag_during_fit": "the refusal names both ends of the range",
-        },
-        data={"values": "count", "n_times": 8},
-    ),
+    Method("STDPFeatures", "activome.networks.stdp_features", "sample", *STDP_FEATURES),
+    Method("SurrogateSNN", "activome.networks.surrogate_snn", "sample", *SURROGATE_SNN),
+    Method("TimeToFirstSpikeNet", "activome.networks.time_to_first_spike", "sample", *FIRST_SPIKES),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ Array = np.ndarray[Any, Any]
 def dense(seed: int, *sizes: int, bias: bool = True) -> nn.Sequential:
     with seed_everything(seed):
         parts: list[nn.Module] = []
-        for a, b in zip(sizes, sizes[1:], strict=False):
+        for a, b in itertools.pairwise(sizes):
             parts += [nn.Linear(a, b, bias=bias), nn.ReLU()]
         return nn.Sequential(*parts[:-1])
 
@@ -137,7 +138,7 @@ def test_parity_with_a_slow_loop() -> None:
 def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     network, X = convolutional(), images(12, 2, 10, 10)
     for encoding in ("current", "poisson"):
-        spiking = convert_relu(network, X, n_steps=9, encoding=encoding)  # type: ignore[arg-type]
+        spiking = convert_relu(network, X, n_steps=9, encoding=encoding)
         whole = spiking.decision_function(X)
         assert whole.shape == (12, 3)
         if encoding == "current":
@@ -240,7 +241,7 @@ def test_batch_norm_that_cannot_be_folded_is_named() -> None:
     with pytest.raises(ParameterError, match=r"layer '0', a BatchNorm1d.*nothing"):
         convert_relu(nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 2)), images(3, 4))
     late = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.BatchNorm1d(5), nn.Linear(5, 2))
-    with pytest.raises(ParameterError, match="layer '2'.*right before it"):
+    with pytest.raises(ParameterError, match=r"layer '2'.*right before it"):
         convert_relu(late, images(3, 4))
     loose = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5, track_running_stats=False), nn.ReLU())
     with pytest.raises(ParameterError, match="no running statistics"):
@@ -255,12 +256,12 @@ def test_refusals() -> None:
         silent[0].bias.fill_(-1.0)
     with pytest.raises(ActivityError, match="layer at '0' over X_calibration are all 0"):
         convert_relu(silent, X)
-    with pytest.raises(ActivityError, match="percentile 1 is 0. Raise percentile"):
+    with pytest.raises(ActivityError, match=r"percentile 1 is 0\. Raise percentile"):
         convert_relu(network, X, percentile=1.0)
     with pytest.raises(ParameterError, match="n_steps must be an integer at least 1"):
         convert_relu(network, X, n_steps=0)
     with pytest.raises(ParameterError, match="Sequential"):
-        convert_relu(nn.Linear(2, 2), X)  # type: ignore[arg-type]
+        convert_relu(nn.Linear(2, 2), X)
     with pytest.raises(ActivityError, match="from 0 to 1; they run from 0"):
         convert_relu(network, X * 2, encoding="poisson")
     with pytest.raises(ActivityError, match="samples that the module takes"):

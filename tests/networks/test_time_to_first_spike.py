@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ _LAST = np.log(LATE)
 
 def respond(since: Array, kernel: str) -> Array:
     since = np.clip(since, 0.0, None)
-    return 1 - np.exp(-since) if kernel == "exponential" else since * np.exp(1 - since)
+    grown = 1 - np.exp(-since) if kernel == "exponential" else since * np.exp(1 - since)
+    return np.asarray(grown)
 
 
 def brute(t: Array, weight: Array, kernel: str) -> float:
@@ -31,7 +33,7 @@ def brute(t: Array, weight: Array, kernel: str) -> float:
         return float(respond(s - t, kernel) @ weight) - 1.0
 
     edges = np.unique(np.append(t[t < _LAST], _LAST))
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in itertools.pairwise(edges):
         fine = np.linspace(low, high, 400)
         above = np.flatnonzero([away(s) >= 0 for s in fine])
         if above.size:

@@ -66,4 +66,4 @@ def test_gradients_are_exact() -> None:
 
 def test_settled_is_the_last_change() -> None:
     scores = np.array([0.1, 0.9, 0.5, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9])
-    assert deep_snn._settled({"scores": scores, "relu": 0.905}) == deep_snn.STEPS[3]
+    assert deep_snn._settled({"scores": scores, "relu": 0.905}) == _deep_snn_data.STEPS[3]

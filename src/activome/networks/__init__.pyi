@@ -61,7 +61,7 @@ from .spiking.surrogate_gradient import SurrogateSpike as SurrogateSpike
 from .spiking.surrogate_gradient import lif_forward as lif_forward
 from .tempotron import Tempotron as Tempotron
 from .converted_snn import ConvertedSNN as ConvertedSNN
-from .converted_snn import convert_relu as convert_relu
+from .relu_conversion import convert_relu as convert_relu
 from .operation_count import OperationCount as OperationCount
 from .operation_count import count_operations as count_operations
 from .stdp_features import STDPFeatures as STDPFeatures

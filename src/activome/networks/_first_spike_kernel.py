@@ -56,8 +56,7 @@ def spike_gradients(
     grad_z: Array, grad_weight: Array,
 ) -> None:  # fmt: skip
     """Add up gradients over the causal inputs; ``part`` is that of the spike over its excess."""
-    n_samples, n_inputs = z.shape
-    n_cells = weight.shape[1]
+    n_samples, n_cells = at.shape
     for b in range(n_samples):
         most = 0
         for o in range(n_cells):

@@ -85,6 +85,11 @@ def _is_causal(order: Tensor, chosen: Tensor, fires: Tensor) -> Tensor:
     return (place.unsqueeze(2) <= chosen.unsqueeze(1)) & fires.unsqueeze(1)
 
 
+def _plain(values: Tensor) -> Any:
+    """Return the numbers of a tensor on the processor, which share its memory."""
+    return values.detach().numpy()
+
+
 class _Sequential(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, weight: Tensor) -> Tensor:
@@ -92,8 +97,10 @@ class _Sequential(torch.autograd.Function):
         at = z.new_empty((len(z), weight.shape[1]))
         excess = torch.ones_like(at)
         n_causal = torch.empty_like(at, dtype=torch.int64)
-        arrays = (part.numpy(force=True) for part in (z, order, weight))
-        spike_times(*arrays, LATE, at.numpy(), excess.numpy(), n_causal.numpy())
+        spike_times(
+            _plain(z), _plain(order), _plain(weight), LATE, _plain(at), _plain(excess),
+            _plain(n_causal),
+        )  # fmt: skip
         ctx.save_for_backward(z, weight, order, excess, at, n_causal)
         return at
 
@@ -101,9 +108,10 @@ class _Sequential(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         z, weight, order, excess, at, n_causal = ctx.saved_tensors
         grad_z, grad_weight = torch.zeros_like(z), torch.zeros_like(weight)
-        arrays = (part.numpy(force=True)
-                  for part in (z, order, weight, at, grads[0] / excess, n_causal))  # fmt: skip
-        spike_gradients(*arrays, grad_z.numpy(), grad_weight.numpy())
+        spike_gradients(
+            _plain(z), _plain(order), _plain(weight), _plain(at), _plain(grads[0] / excess),
+            _plain(n_causal), _plain(grad_z), _plain(grad_weight),
+        )  # fmt: skip
         return grad_z, grad_weight
 
 

@@ -9,13 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from activome._checks import check_finite
+from activome.activity.stacking import SampleIndex, to_samples
 from activome.errors import ActivityError, ParameterError
+from activome.networks._step_inputs import check_unit_interval
 
-__all__ = ["Stage", "calibrate", "rescale", "stages_of"]
+__all__ = ["Stage", "calibrate", "read_samples", "rescale", "stages_of"]
 
+Array = np.ndarray[Any, Any]
 _OWNER = "convert_relu"
 _SHAPES = (nn.Flatten, nn.Unflatten, nn.AvgPool2d)
 _NOTHING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
@@ -94,7 +99,7 @@ def _folded(before: nn.Module | None, name: str, norm: Any) -> nn.Module:
     kind = type(norm).__name__
     if norm.running_mean is None:
         raise ParameterError(
-            f"{_OWNER}: layer {name!r}, a {kind}, keeps no running statistics, so that it cannot be "
+            f"{_OWNER}: layer {name!r}, a {kind}, keeps no running statistics, and so cannot be "
             "folded into the layer before it. Train it with track_running_stats=True."
         )
     norm = copy.deepcopy(norm).eval()
@@ -169,3 +174,29 @@ class _Gain(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return ``factor x``."""
         return self.factor * x
+
+
+def read_samples(X: Any, owner: str, encoding: str) -> tuple[Array, SampleIndex | None]:
+    """Return samples as float64, and where they came from if they have labels.
+
+    Raises
+    ------
+    ActivityError
+        If they are no numbers, not finite, or outside [0, 1] where spikes code them.
+    """
+    index = None
+    if isinstance(X, xr.DataArray):
+        values, index = to_samples(X, owner=owner)
+    else:
+        values = np.asarray(X)
+    if values.ndim < 2 or values.dtype.kind not in "biuf" or not values.size:
+        raise ActivityError(
+            f"{owner}: samples must be numbers of shape (n_samples, n_units) or (n_samples, ...), "
+            f"at least one; got {values.dtype} of shape {values.shape}."
+        )
+    values = values.astype(np.float64)
+    axes = ("sample", *(f"axis {k}" for k in range(1, values.ndim)))
+    check_finite(values, owner=owner, axes=axes, what="samples", cure="Drop them.")
+    if encoding != "current":
+        check_unit_interval(values, owner=owner)
+    return values, index

@@ -1,4 +1,4 @@
-"""What classifiers that spike share: labels, training, and spikes with the names of their trials."""
+"""What classifiers that spike share: labels, training, and spikes with the names of trials."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def _read_labels(target: Any, owner: str) -> Array:
 def label_spikes(
     raster: Array, index: SampleIndex | None, source: str, *, step: float = 1.0
 ) -> xr.DataArray:
-    """Return a raster (n_samples, n_steps, n_units) as an activity whose trials keep their names."""
+    """Return a raster (n_samples, n_steps, n_units) as an activity with the names of trials."""
     when = step * np.arange(raster.shape[1])
     return make(
         raster, ("trial", "time", "unit"), time=when, kind="spikes", source=source, **_trials(index)

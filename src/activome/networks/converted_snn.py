@@ -12,17 +12,16 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from activome._checks import check_choice, check_finite, check_integer, check_number
-from activome._random import RandomState, integer_seed
-from activome.activity.stacking import SampleIndex, to_samples
+from activome._checks import check_integer
+from activome.activity.stacking import SampleIndex
 from activome.errors import ActivityError, ParameterError
-from activome.networks._relu_stages import Stage, calibrate, rescale, stages_of
+from activome.networks._relu_stages import Stage, read_samples
 from activome.networks._spike_classifier import label_spikes, timed
-from activome.networks._step_inputs import check_unit_interval, encode
+from activome.networks._step_inputs import encode
 from activome.networks.operation_count import OperationCount, fan_out, multiplications
 from activome.networks.spiking.surrogate_gradient import ResetMode, lif_forward
 
-__all__ = ["ConvertedSNN", "convert_relu"]
+__all__ = ["ConvertedSNN"]
 
 Array = np.ndarray[Any, Any]
 # Numbers that a block of samples may take.
@@ -266,7 +265,9 @@ class ConvertedSNN(nn.Module):
             ways = fan_out(maps, counts[source].shape).numpy()
             added += float((counts[source] * ways).sum())
         return OperationCount(
-            multiply_accumulate=float(multiplications(self.maps[:1], samples[:1]) if is_analog else 0),
+            multiply_accumulate=float(
+                multiplications(self.maps[:1], samples[:1]) if is_analog else 0
+            ),
             accumulate=added,
             spikes_per_unit={name: values.ravel() for name, values in counts.items()},
             steps=steps,
@@ -293,7 +294,7 @@ class ConvertedSNN(nn.Module):
     def _layers(
         self, samples: Tensor, n_steps: int, generator: torch.Generator
     ) -> Iterator[_Layer]:
-        """Yield name and spikes of each layer, and its currents and spikes (steps, samples, cells)."""
+        """Yield name and spikes of each layer; its currents and spikes as (steps, samples, cells)."""
         with torch.no_grad():
             z = encode(samples, self.encoding, n_steps, generator)
             if self.encoding != "current":
@@ -316,7 +317,7 @@ class ConvertedSNN(nn.Module):
         owner = f"ConvertedSNN.{method}"
         steps = self.n_steps if n_steps is None else n_steps
         steps = check_integer(steps, name="n_steps", owner=owner, low=1)
-        values, index = _samples(X, owner, self.encoding)
+        values, index = read_samples(X, owner, self.encoding)
         like = next(self.parameters())
         samples = torch.from_numpy(values).to(like)
         if self._shapes and samples.shape[1:] != self._shapes[0]:
@@ -339,115 +340,6 @@ class ConvertedSNN(nn.Module):
             )
 
 
-def convert_relu(
-    module: nn.Sequential,
-    X_calibration: Any,
-    *,
-    percentile: float = 99.9,
-    n_steps: int = 32,
-    reset: ResetMode = "subtract",
-    encoding: _Input = "current",
-    classes: ArrayLike | None = None,
-    random_state: RandomState = 0,
-) -> ConvertedSNN:
-    """Turn a trained network of rectifiers into a spiking one.
-
-    Each layer is scaled by a high percentile of its activations over some samples, so that a rate
-    of one spike per step stands for it: ``W <- W before / after`` and ``b <- b / after``. Every
-    rectifier, and the output, becomes a layer of integrate-and-fire cells with threshold 1. With a
-    constant current and reset by subtraction the rates of the first layer are those of the
-    rectifiers, cut at 1, to within ``1 / n_steps``; deeper layers take longer to settle.
-
-    Parameters
-    ----------
-    module : torch.nn.Sequential
-        Linear, Conv2d, AvgPool2d, ReLU, Flatten, Unflatten and Dropout, in nested Sequentials too.
-        Dropout is left out; batch norm right after a Linear or Conv2d is folded into it. The module
-        itself stays as it is.
-    X_calibration : xarray.DataArray or array-like, shape (n_samples, n_units) or (n_samples, ...)
-        Samples of the training.
-    percentile : float in (0, 100], default=99.9
-        Of the activations of a layer, zeros included. The largest one, 100, may be an outlier that
-        makes all rates small.
-    n_steps : int, default=32
-        Steps per sample.
-    reset : {"subtract", "zero"}, default="subtract"
-        Whether a spike lowers the voltage by 1, or sets it to 0, which loses charge.
-    encoding : {"current", "poisson"}, default="current"
-        The input as a constant current, or as spikes with chance x in every step, which needs x in
-        [0, 1].
-    classes : array-like, shape (n_outputs,), optional
-        Labels of the outputs; by default their numbers.
-    random_state : int, Generator or None, default=0
-        Seed of input that is drawn.
-
-    Returns
-    -------
-    ConvertedSNN
-        The spiking network, with ``predict``, ``score``, ``spikes`` and ``operations``.
-
-    Raises
-    ------
-    ActivityError
-        If the samples are not finite, outside [0, 1] where spikes code them, or do not fit the
-        module; or if a layer of rectifiers is silent for all of them.
-    ParameterError
-        If a layer has no spiking form, or an option is outside its range.
-
-    Notes
-    -----
-    Ties between outputs are decided by the voltage left over alone, however large it is; cells
-    integrate in float64, so that a rate does not depend on the rounding of sums: our choices.
-
-    References
-    ----------
-    .. [1] P. U. Diehl, D. Neil, J. Binas, M. Cook, S.-C. Liu and M. Pfeiffer, "Fast-classifying,
-       high-accuracy spiking deep networks through weight and threshold balancing", 2015.
-    .. [2] B. Rueckauer, I.-A. Lungu, Y. Hu, M. Pfeiffer and S.-C. Liu, "Conversion of
-       continuous-valued deep networks to efficient event-driven networks for image
-       classification", 2017.
-
-    Examples
-    --------
-    >>> network = nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU())
-    >>> _ = nn.init.ones_(network[0].weight)
-    >>> spiking = convert_relu(network, [[1.0]], n_steps=10)
-    >>> spiking.spikes([[0.3]])["output"].values[0, :, 0].astype(int).tolist()
-    [0, 0, 0, 1, 0, 0, 1, 0, 0, 1]
-    """
-    owner = "convert_relu"
-    if not isinstance(module, nn.Sequential):
-        raise ParameterError(
-            f"{owner}: module must be a torch.nn.Sequential; got {type(module).__name__}. Write it "
-            "as one."
-        )
-    check_number(
-        percentile, name="percentile", owner=owner, low=0.0, high=100.0, include_high=True
-    )
-    check_integer(n_steps, name="n_steps", owner=owner, low=1)
-    check_choice(reset, ("subtract", "zero"), name="reset", owner=owner)
-    check_choice(encoding, ("current", "poisson"), name="encoding", owner=owner)
-    stages = stages_of(module)
-    values, _ = _samples(X_calibration, owner, encoding)
-    like = next(module.parameters())
-    samples = torch.from_numpy(values).to(like)
-    try:
-        scales, above = calibrate(stages, samples, percentile)
-    except RuntimeError as error:
-        raise ActivityError(
-            f"{owner}: X_calibration must be samples that the module takes; shape "
-            f"{tuple(samples.shape)} fails: {error}"
-        ) from error
-    for stage, before, after in zip(stages, [1.0, *scales[:-1]], scales, strict=True):
-        rescale(stage, before, after)
-    found = ConvertedSNN(
-        stages, scales, above, n_steps=n_steps, reset=reset, encoding=encoding,
-        classes=None if classes is None else np.asarray(classes), seed=integer_seed(random_state),
-    )  # fmt: skip
-    found._see(samples)
-    return found.eval().requires_grad_(False)
-
-
 def _evidence(current: Tensor, fired: Tensor, reset: str) -> Tensor:
     """Return spikes, and less than half a spike for the voltage that the last of them left."""
     count = fired.sum(dim=0)
@@ -457,22 +349,3 @@ def _evidence(current: Tensor, fired: Tensor, reset: str) -> Tensor:
     else:
         left = current.sum(dim=0) - count
     return count + 0.5 * left / (1.0 + left.abs())
-
-
-def _samples(X: Any, owner: str, encoding: str) -> tuple[Array, SampleIndex | None]:
-    index = None
-    if isinstance(X, xr.DataArray):
-        values, index = to_samples(X, owner=owner)
-    else:
-        values = np.asarray(X)
-    if values.ndim < 2 or values.dtype.kind not in "biuf" or not values.size:
-        raise ActivityError(
-            f"{owner}: samples must be numbers of shape (n_samples, n_units) or (n_samples, ...), "
-            f"at least one; got {values.dtype} of shape {values.shape}."
-        )
-    values = values.astype(np.float64)
-    axes = ("sample", *(f"axis {k}" for k in range(1, values.ndim)))
-    check_finite(values, owner=owner, axes=axes, what="samples", cure="Drop them.")
-    if encoding != "current":
-        check_unit_interval(values, owner=owner)
-    return values, index

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from activome.errors import ActivityError, ParameterError
 
-__all__ = ["OperationCount", "Spiking", "count_operations", "fan_out", "multiplications"]
+__all__ = ["OperationCount", "count_operations"]
 
 Array = np.ndarray[Any, Any]
 
@@ -63,7 +63,7 @@ class Spiking(Protocol):
 
         Parameters
         ----------
-        X : array-like
+        X : array-like, shape (n_samples, ...)
             Samples.
 
         Returns

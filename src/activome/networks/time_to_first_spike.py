@@ -13,7 +13,7 @@ import xarray as xr
 from sklearn.utils import Tags
 from torch import Tensor, nn
 
-from activome._checks import check_choice, check_integer, check_number
+from activome._checks import check_choice, check_number
 from activome._random import RandomState, integer_seed
 from activome.networks._first_spikes import LATE, SPIKES
 from activome.networks._spike_classifier import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import time
 import warnings
 from typing import Any
@@ -15,7 +16,8 @@ from torch import nn
 from activome._extras import is_installed
 from activome.errors import ConvergenceWarning
 from activome.networks._first_spikes import exponential_spikes
-from activome.networks.converted_snn import ConvertedSNN, convert_relu
+from activome.networks.converted_snn import ConvertedSNN
+from activome.networks.relu_conversion import convert_relu
 from activome.networks.stdp_features import STDPFeatures
 from activome.networks.surrogate_snn import SurrogateSNN
 from activome.networks.tempotron import Tempotron
@@ -40,7 +42,7 @@ def source_of() -> str:
 
 
 def pixels(name: str, n_train: int, n_test: int, *, is_small: bool) -> tuple[Array, ...]:
-    """Return flat images from 0 to 1 and labels; small ones are means of 2 x 2 pixels of 28 x 28."""
+    """Return flat images from 0 to 1 and labels; small ones average 2 x 2 pixels of 28 x 28."""
     found = _load(name, n_train, n_test)
     flat = []
     for stack in (found.x_train, found.x_test):
@@ -69,13 +71,13 @@ def fit_relu(
         logits = network(torch.from_numpy(X_test).float()).numpy()
     # In float64 a rate is compared with its rectifier, and not with the rounding of a product.
     network = network.double()
-    spiking = {reset: convert_relu(network, X, reset=reset) for reset in ("subtract", "zero")}  # type: ignore[arg-type]
+    spiking = {reset: convert_relu(network, X, reset=reset) for reset in ("subtract", "zero")}
     widths = (X.shape[1], *hidden, int(y.max()) + 1)
     found: dict[str, Any] = {
         "relu": float((logits.argmax(axis=1) == y_test).mean()),
         "seconds": seconds,
-        "macs": sum(a * b for a, b in zip(widths, widths[1:], strict=False)),
-        "macs behind the input": sum(a * b for a, b in zip(widths[1:], widths[2:], strict=False)),
+        "macs": sum(a * b for a, b in itertools.pairwise(widths)),
+        "macs behind the input": sum(a * b for a, b in itertools.pairwise(widths[1:])),
         "saturation": spiking["subtract"].saturation_,
         "scores": np.array([spiking["subtract"].score(X_test, y_test, n) for n in STEPS]),
         "scores zero": np.array([spiking["zero"].score(X_test, y_test, n) for n in STEPS]),
@@ -84,12 +86,13 @@ def fit_relu(
 
 
 def _train_relu(
-    X: Array, y: Array, hidden: tuple[int, ...], n_epochs: int, lr: float, batch_size: int, seed: int
+    X: Array, y: Array, hidden: tuple[int, ...], n_epochs: int, lr: float, batch_size: int,
+    seed: int,
 ) -> nn.Sequential:  # fmt: skip
     widths = (X.shape[1], *hidden, int(y.max()) + 1)
     with seed_everything(seed):
         parts: list[nn.Module] = []
-        for a, b in zip(widths, widths[1:], strict=False):
+        for a, b in itertools.pairwise(widths):
             parts += [nn.Linear(a, b, bias=False), nn.ReLU()]
         network = nn.Sequential(*parts[:-1])
 
@@ -102,14 +105,14 @@ def _train_relu(
     return network
 
 
-def _follow(
-    network: nn.Sequential, spiking: dict[str, ConvertedSNN], X: Array
-) -> dict[str, Any]:
+def _follow(network: nn.Sequential, spiking: dict[str, ConvertedSNN], X: Array) -> dict[str, Any]:
     """Return rates of the first hidden layer against its rectifiers, and spikes, by steps."""
     with torch.no_grad():
         active = network[:2](torch.from_numpy(X)).numpy() / spiking["subtract"].scales_[0]
     active = np.minimum(active, 1.0)
-    layers = {name: raster.values for name, raster in spiking["subtract"].spikes(X, STEPS[-1]).items()}
+    layers = {
+        name: raster.values for name, raster in spiking["subtract"].spikes(X, STEPS[-1]).items()
+    }
     first = layers["hidden[0]"]
     reset_to_zero = spiking["zero"].spikes(X, 16)["hidden[0]"].values.mean(axis=1)
     hidden = [name for name in layers if name != "output"]

@@ -45,7 +45,8 @@ def draw(found: dict[str, dict[str, Any]]) -> Figure:
     """
     shown = [row for row in _RASTERS if row[0] in found]
     figure = Figure(figsize=(12.5, 7.4), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=[1.25, 1.0])
+    parts: Any = figure.subfigures(2, 1, height_ratios=[1.25, 1.0])
+    above, below = parts
     left, middle, right = above.subplots(1, 3, width_ratios=[1.7, 1.0, 1.0])
     _trade(left, found)
     for axes, n_steps in ((middle, 4), (right, 32)):

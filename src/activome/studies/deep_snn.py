@@ -163,7 +163,7 @@ def _operations(
         float(relu["accumulates"][3]),
         paper="far fewer operations",
         at_most=dense,
-        note=f"multiply-accumulates of the ReLU network there: {dense:,}; accuracy {_at(relu, 4):.3f}",
+        note=f"ReLU network there: {dense:,} multiply-accumulates; accuracy {_at(relu, 4):.3f}",
     )
     above = np.flatnonzero(relu["accumulates"] > dense)
     when = f"with {above[0] + 1} steps" if above.size else f"not within {STEPS[-1]} steps"
@@ -188,8 +188,8 @@ def _depth(study: Study, name: str, sizes: tuple[int, int], shallow: dict[str, A
     )
     needed = [_settled(one) for one in (shallow, deep)]
     study.claim(
-        f"{name}: steps until a converted network stays within 0.01 of its ReLU network, two hidden "
-        "layers less one",
+        f"{name}: steps until a converted network stays within 0.01 of its ReLU network, two "
+        "hidden layers less one",
         float(needed[1] - needed[0]),
         paper="more with depth",
         at_least=1.0,
@@ -231,8 +231,7 @@ def _not_run(study: Study) -> None:
         ("mnist, 60,000 images: fully connected, surrogate gradient", "98.7 %", ">= 0.98",
          "It takes half an hour on one core; SurrogateSNN on images('mnist') runs it."),
         ("N-MNIST: surrogate gradient", "98.7 %", ">= 0.97",
-         "The recordings of the event camera do not ship; read_aedat and Events.bin of a user's "
-         "copy give the input."),
+         "The recordings of the event camera do not ship; a copy of them goes by Events.bin."),
         ("CIFAR-10: converted VGG", "91.4 %", ">= 0.9",
          "Training a VGG takes days on two cores; convert_relu takes one with average pooling."),
     ):  # fmt: skip
