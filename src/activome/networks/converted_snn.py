@@ -294,7 +294,7 @@ class ConvertedSNN(nn.Module):
     def _layers(
         self, samples: Tensor, n_steps: int, generator: torch.Generator
     ) -> Iterator[_Layer]:
-        """Yield name and spikes of each layer; its currents and spikes as (steps, samples, cells)."""
+        """Yield name and spikes of each layer; its currents and spikes as (step, sample, cell)."""
         with torch.no_grad():
             z = encode(samples, self.encoding, n_steps, generator)
             if self.encoding != "current":
