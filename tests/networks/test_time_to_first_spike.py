@@ -35,7 +35,7 @@ def brute(t: Array, weight: Array, kernel: str) -> float:
     edges = np.unique(np.append(t[t < _LAST], _LAST))
     for low, high in itertools.pairwise(edges):
         fine = np.linspace(low, high, 400)
-        above = np.flatnonzero([away(s) >= 0 for s in fine])
+        above = np.flatnonzero(respond(fine[:, None] - t, kernel) @ weight >= 1.0)
         if above.size:
             k = int(above[0])
             return float(brentq(away, fine[k - 1], fine[k], xtol=1e-13)) if k else float(low)

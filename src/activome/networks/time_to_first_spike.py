@@ -52,7 +52,8 @@ class TimeToFirstSpikeNet(SpikeClassifier):
     hidden : sequence of int, default=(64,)
         Cells of each hidden layer; may be empty.
     n_epochs : int, default=6
-        Passes over the samples; the best on the samples kept back is what stays.
+        Passes over the samples; the best on the samples kept back is what stays, by accuracy and
+        then by loss.
     lr : float, default=2e-3
         Learning rate of Adam.
     weight_cost : float in [0, inf), default=1.0
@@ -204,22 +205,26 @@ class TimeToFirstSpikeNet(SpikeClassifier):
         kept, rest = _keep_back(codes, self.validation_fraction, seed)
         data = self._tensors(self._input_times(values), codes)
         judged = tuple(part[kept].to(self.device) for part in data)
-        best: dict[str, Any] = {"accuracy": -1.0}
+        # Of passes that judge equally well the one with the lowest loss stays.
+        best: dict[str, Any] = {"merit": (-1.0, 0.0)}
 
         def loss(model: Any, batch: Any, generator: torch.Generator) -> Any:
             logits = model(batch[0])[-1].neg()
             found = nn.functional.cross_entropy(logits, batch[1])
             return found + model.cost(self.weight_cost, self.l2), {}
 
-        def accuracy(model: nn.Module, step: int) -> Mapping[str, float]:
-            found = [model(part)[-1].argmin(dim=1) for part in judged[0].split(self.batch_size * 4)]
-            return {"accuracy": float((torch.cat(found) == judged[1]).float().mean())}
+        def judge(model: nn.Module, step: int) -> Mapping[str, float]:
+            blocks = [model(part)[-1].neg() for part in judged[0].split(self.batch_size * 4)]
+            logits = torch.cat(blocks)
+            is_right = logits.argmax(dim=1) == judged[1]
+            missed = nn.functional.cross_entropy(logits, judged[1])
+            return {"accuracy": float(is_right.float().mean()), "missed": float(missed)}
 
         def keep(trainer: Any, step: int, logged: Mapping[str, Any]) -> None:
-            if step and logged["accuracy"] > best["accuracy"]:
+            merit = logged["accuracy"], -logged["missed"]
+            if step and merit > best["merit"]:
                 state = trainer.model.state_dict()
-                best.update(accuracy=logged["accuracy"],
-                            weights=[w.detach().cpu().clone() for w in state.values()])  # fmt: skip
+                best.update(merit=merit, weights=[w.detach().cpu().clone() for w in state.values()])
 
         log = train(
             network,
@@ -231,7 +236,7 @@ class TimeToFirstSpikeNet(SpikeClassifier):
             seed=seed,
             device=self.device,
             grad_clip=1.0,
-            metrics=accuracy,
+            metrics=judge,
             callbacks=(keep,),
         )
         self.loss_curve_ = np.asarray(log.dataset["loss"].values)
