@@ -76,6 +76,7 @@ def _trade(axes: Axes, found: dict[str, dict[str, Any]]) -> None:
     axes.axvline(behind, color="0.6", lw=0.8, ls=":")
     axes.set(xscale="log", xlabel="accumulates per image, without analog input", ylabel="accuracy",
              title="accuracy and operations")  # fmt: skip
+    axes.margins(y=0.12)
     axes.legend(fontsize=8, loc="lower right")
 
 
