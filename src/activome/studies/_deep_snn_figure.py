@@ -94,5 +94,6 @@ def _raster(axes: Axes, spikes: Any, label: str, unit: str) -> None:
         cell = np.flatnonzero(np.isfinite(spikes))
         time = spikes[cell]
     axes.scatter(time, cell, s=5, marker="|", color="black", linewidths=0.9)
-    axes.set(xlabel=unit, title=f"{label}: {time.size} spikes", ylim=(-1, spikes.shape[-1]))
+    axes.set(xlabel=unit, ylim=(-1, spikes.shape[-1]))
+    axes.set_title(f"{label}\n{time.size} spikes", fontsize=10)
     axes.set_ylabel("input" if "input" in label else "hidden cell")
