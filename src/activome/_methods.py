@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from activome._method_arguments import FIRST_SPIKES, STDP_FEATURES, SURROGATE_SNN
+
 __all__ = ["METHODS", "Method"]
 
 
@@ -397,4 +399,11 @@ METHODS: tuple[Method, ...] = (
     Method("from_nir", "activome.networks.spiking.nir_exchange", "function"),
     Method("to_nir", "activome.networks.spiking.nir_exchange", "function"),
     Method("write_nir", "activome.networks.spiking.nir_exchange", "function"),
+    Method("ConvertedSNN", "activome.networks.converted_snn", "other"),
+    Method("convert_relu", "activome.networks.relu_conversion", "function"),
+    Method("OperationCount", "activome.networks.operation_count", "other"),
+    Method("count_operations", "activome.networks.operation_count", "function"),
+    Method("STDPFeatures", "activome.networks.stdp_features", "sample", *STDP_FEATURES),
+    Method("SurrogateSNN", "activome.networks.surrogate_snn", "sample", *SURROGATE_SNN),
+    Method("TimeToFirstSpikeNet", "activome.networks.time_to_first_spike", "sample", *FIRST_SPIKES),
 )

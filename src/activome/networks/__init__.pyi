@@ -65,3 +65,10 @@ from .spiking_classifier import SpikingClassifier as SpikingClassifier
 from .spiking.nir_exchange import from_nir as from_nir
 from .spiking.nir_exchange import to_nir as to_nir
 from .spiking.nir_exchange import write_nir as write_nir
+from .converted_snn import ConvertedSNN as ConvertedSNN
+from .relu_conversion import convert_relu as convert_relu
+from .operation_count import OperationCount as OperationCount
+from .operation_count import count_operations as count_operations
+from .stdp_features import STDPFeatures as STDPFeatures
+from .surrogate_snn import SurrogateSNN as SurrogateSNN
+from .time_to_first_spike import TimeToFirstSpikeNet as TimeToFirstSpikeNet
