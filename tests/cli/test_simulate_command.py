@@ -108,7 +108,7 @@ def test_networks_and_their_parameters_are_listed(
     assert [line.partition(":")[0] for line in out.splitlines()] == list(EXAMPLES)
     out, _ = call(monkeypatch, capsys, "balanced", "--list")
     assert "inhibition : float > 0, default=8.0" in out
-    assert "defaults: n_cells=1000, " in out
+    assert "activome simulate balanced -p n_cells=1000 -p connection=0.1" in out
 
 
 @pytest.mark.parametrize(
@@ -116,10 +116,11 @@ def test_networks_and_their_parameters_are_listed(
     [
         ([], "give a network, as in `activome simulate balanced`"),
         (["balance"], "unknown network 'balance'; known: balanced"),
-        (["balanced", "-p", "n=3"], "BalancedNetwork has no parameter 'n'"),
-        (["balanced", "-p", "weight=-1"], "weight must be in"),
+        (["balanced", "-p", "n=3"], "balanced has no parameter 'n'"),
+        (["balanced", "-p", "weight=-1"], "balanced: weight must be in"),
         (["balanced", "--duration", "0"], "duration must be in"),
         (["meta_neurons", "--duration", "0.0105"], "whole number of steps of 1 ms"),
+        (["meta_neurons", "--duration", "1e9"], "a duration of 1e+09 s would take"),
         (["hippocampal_cam", "--duration", "0.01"], "three operations take 0.09 s"),
         (["event_camera", "-p", "n_rows=1"], "n_rows must be an integer at least 2"),
     ],

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from activome._checks import check_integer, check_number
+from activome._checks import check_integer, check_memory, check_number
 from activome._random import make_generator
 from activome.activity.events import Events
 from activome.activity.schema import Activity, make
@@ -51,17 +51,17 @@ class BalancedNetwork:
     Parameters
     ----------
     n_cells : int, default=1000
-        Cells.
+        Number of cells.
     connection : float in (0, 1], default=0.1
         Chance that one cell drives another.
     weight : float > 0, default=1.0
-        Of an excitatory synapse, mV; the threshold is 20 mV above rest.
+        Weight of an excitatory synapse, mV; the threshold is 20 mV above rest.
     inhibition : float > 0, default=8.0
-        An inhibitory synapse over an excitatory one.
+        Weight of an inhibitory synapse, as a multiple of an excitatory one.
     drive : float > 0, default=1.5
-        Constant current, over that which just reaches the threshold.
+        Constant current, as a multiple of the one that just reaches the threshold.
     delay : float > 0, default=3.0
-        Mean of the synapses, ms; they are spread evenly over 50 to 150 % of it.
+        Mean delay of the synapses, ms; they are spread evenly over 50 to 150 % of it.
 
     References
     ----------
@@ -81,7 +81,7 @@ class BalancedNetwork:
     ) -> tuple[Events, Activity | None]:
         """Run the network from voltages drawn evenly between rest and threshold."""
         check_integer(self.n_cells, name="n_cells", owner="balanced", low=5)
-        _positive(self, ("weight", "inhibition", "drive", "delay"))
+        _positive(self, "balanced", ("weight", "inhibition", "drive", "delay"))
         check_number(self.connection, name="connection", owner="balanced", low=0.0, high=1.0,
                      include_high=True)  # fmt: skip
         generator = make_generator(seed)
@@ -116,15 +116,15 @@ class MetaNeurons:
     Parameters
     ----------
     n_cells : int, default=50
-        Cells.
+        Number of cells.
     mean : float, default=0.02
-        Of the input per step of 1 ms, dimensionless.
+        Mean of the input per step of 1 ms, dimensionless.
     noise : float >= 0, default=0.15
-        Standard deviation of the input per step.
+        Standard deviation of the input per step, dimensionless.
     shared : float in [0, 1], default=0.2
-        Share of its variance that all cells have in common.
+        Share of the variance of the input that all cells have in common.
     tau : float > 0, default=10.0
-        Time constant, ms.
+        Time constant of a cell, ms.
     """
 
     n_cells: int = 50
@@ -141,9 +141,9 @@ class MetaNeurons:
         for name, most in (("noise", np.inf), ("shared", 1.0)):
             check_number(getattr(self, name), name=name, owner="meta_neurons", low=0.0, high=most,
                          include_low=True, include_high=True)  # fmt: skip
-        _positive(self, ("tau",))
+        _positive(self, "meta_neurons", ("tau",))
         generator = make_generator(seed)
-        n_steps = _steps(duration, 1.0)
+        n_steps = _steps(duration, 1.0, 3 * n)
         common = np.sqrt(self.shared) * generator.normal(size=(n_steps, 1))
         own = np.sqrt(1 - self.shared) * generator.normal(size=(n_steps, n))
         network = Network([Population("cell", n, MetaNeuron(tau=self.tau))])
@@ -161,11 +161,11 @@ class StoredWords:
     Parameters
     ----------
     n_cues : int, default=5
-        Cues.
+        Number of cues.
     n_content : int, default=10
-        Bits of a word.
+        Bits of content in a word.
     density : float in (0, 1), default=0.3
-        Share of bits that are set.
+        Share of the bits that are set.
     """
 
     n_cues: int = 5
@@ -180,7 +180,7 @@ class StoredWords:
         memory = HippocampalCAM(
             self.n_cues, self.n_content, record="all" if with_state else "spikes"
         )
-        n_steps = _steps(duration, 1.0)
+        n_steps = _steps(duration, 1.0, 2 * (self.n_cues + self.n_content))
         generator, operations, start = make_generator(seed), [], 0
         while True:
             cue = int(generator.integers(self.n_cues))
@@ -212,13 +212,13 @@ class EventCamera:
     Parameters
     ----------
     n_rows, n_columns : int, default=24
-        Pixels.
+        Height and width of the picture in pixels.
     turns : float > 0, default=1.0
-        Of the bar per s.
+        Turns of the bar per s.
     threshold : float > 0, default=0.3
         Change of log brightness per event.
     noise_rate : float >= 0, default=0.1
-        Events per s that a pixel sends by itself.
+        Events per s that a pixel sends without a change.
     """
 
     n_rows: int = 24
@@ -233,8 +233,9 @@ class EventCamera:
         """Film the bar with 200 frames per s, and turn the film into events."""
         for name in ("n_rows", "n_columns"):
             check_integer(getattr(self, name), name=name, owner="event_camera", low=2)
-        _positive(self, ("turns",))
-        times = np.arange(_steps(duration, 5.0) + 1) * 0.005
+        _positive(self, "event_camera", ("turns",))
+        n_steps = _steps(duration, 5.0, 3 * self.n_rows * self.n_columns)
+        times = np.arange(n_steps + 1) * 0.005
         angle = 2 * np.pi * self.turns * times[:, np.newaxis, np.newaxis]
         y = np.arange(self.n_rows)[:, np.newaxis] - (self.n_rows - 1) / 2
         x = np.arange(self.n_columns) - (self.n_columns - 1) / 2
@@ -260,19 +261,21 @@ EXAMPLES: Mapping[str, type[Any]] = {
 }
 
 
-def _positive(example: Any, names: tuple[str, ...]) -> None:
+def _positive(example: Any, owner: str, names: tuple[str, ...]) -> None:
     for name in names:
-        check_number(getattr(example, name), name=name, owner=type(example).__name__, low=0.0)
+        check_number(getattr(example, name), name=name, owner=owner, low=0.0)
 
 
-def _steps(duration: float, dt: float) -> int:
-    """Return the steps of ``dt`` ms in ``duration`` s."""
+def _steps(duration: float, dt: float, n_values: int = 0) -> int:
+    """Return the steps of ``dt`` ms in ``duration`` s, each of which holds some values."""
     n = round(duration * 1e3 / dt)
     if n < 1 or abs(n * dt - duration * 1e3) > 1e-6 * dt:
         raise ParameterError(
             f"simulate: the duration must be a whole number of steps of {dt:g} ms; got "
             f"{duration:g} s."
         )
+    check_memory(8 * n * n_values, owner="simulate", what=f"a duration of {duration:g} s",
+                 cure="Choose a shorter one, or fewer units.")  # fmt: skip
     return n
 
 
