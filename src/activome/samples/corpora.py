@@ -16,7 +16,7 @@ from activome.samples._more_corpora import MORE
 
 __all__ = ["FUNCTIONS", "function_corpora"]
 
-_MOST, _FIRST = 150, 60
+_MOST = 150
 
 _MODULES = (
     "textwrap",
@@ -82,11 +82,9 @@ def function_corpora(
     streams = dict(zip(FUNCTIONS, rng.spawn(len(FUNCTIONS)), strict=True))
     rows = []
     for name in chosen:
-        texts = _MAKERS[name](streams[name])
-        if n_texts > _FIRST:
-            texts = dict.fromkeys(texts)
-            while len(texts) < _MOST:
-                texts[MORE[name](streams[name])] = None
+        texts = dict.fromkeys(_MAKERS[name](streams[name]))
+        while len(texts) < n_texts:
+            texts[MORE[name](streams[name])] = None
         rows += [(name, text) for text in list(texts)[:n_texts]]
     return pd.DataFrame(rows, columns=["function", "text"])
 

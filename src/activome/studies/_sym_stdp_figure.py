@@ -28,7 +28,7 @@ def draw(found: dict[str, Any], embedded: dict[str, Any] | None = None) -> Figur
         The figure; it reads in grey.
     """
     figure = Figure(figsize=(12.0, 4.6 if embedded is None else 9.0), layout="constrained")
-    rows = [figure] if embedded is None else figure.subfigures(2, 1)
+    rows: Any = [figure] if embedded is None else figure.subfigures(2, 1)
     left, middle, right = rows[0].subplots(1, 3, width_ratios=[1.2, 0.6, 1.3])
     order = np.argsort(found["assignments"], kind="stable")
     _fields(left, found["fields"], order)
