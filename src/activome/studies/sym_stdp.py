@@ -123,14 +123,14 @@ def _class_above(study: Study, label: str, group: list[dict[str, Any]]) -> None:
 
 def _clusters(study: Study, label: str, found: dict[str, Any]) -> None:
     for layer in ("hidden", "class"):
-        for what, kind in (("counts", ""), ("t-SNE of counts", "t-SNE ")):
+        for what, kind in (("counts", ""), ("counts in t-SNE", "t-SNE ")):
             pixels = found[f"silhouette {kind}pixels"]
             study.claim(
                 f"{label}: silhouette of {layer} {what} less that of pixels",
                 found[f"silhouette {kind}{layer}"] - pixels,
                 paper="clusters, in t-SNE" if kind else "-",
                 at_least=0.0,
-                note=f"pixels {pixels:.3f}",
+                note=f"pixels {pixels:.3f}{' in t-SNE' if kind else ''}",
             )
 
 
@@ -191,7 +191,7 @@ def _fashion(study: Study, root: str | None) -> None:
         )
     _class_above(study, labels[1], [slow])
     study.note(
-        "Fashion-MNIST with the paper's rates, epochs 1 to 5: class layer "
+        f"Fashion-MNIST with the paper's rates, epochs 1 to {_EPOCHS}: class layer "
         f"{_listed(slow['supervised'])}, assignment {_listed(slow['unsupervised'])}, images "
         f"without a class spike {', '.join(map(str, slow['silent']))} of {_TEST:,}; with faster "
         f"rates {fast['silent'][-1]} after one."
