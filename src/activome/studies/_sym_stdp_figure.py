@@ -55,7 +55,7 @@ def _embeddings(figure: Any, found: dict[str, Any]) -> None:
             shade = str(0.07 * (label % 10))
             axes.scatter(x, y, s=22, marker=f"${label}$", color=shade, linewidths=0)
         score = found[f"silhouette t-SNE {layer}"]
-        axes.set(xticks=[], yticks=[], title=f"t-SNE of {title}: silhouette {score:.2f}")
+        axes.set(xticks=[], yticks=[], title=f"t-SNE of {title}\nsilhouette {score:.2f}")
 
 
 def _fields(axes: Any, fields: Any, order: Any) -> None:
