@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import pandas as pd
 
-from activome._checks import check_integer, check_memory, check_number
+from activome._checks import check_integer, check_number
 from activome._random import make_generator
 from activome.activity.events import Events
 from activome.activity.schema import Activity, make
+from activome.cli._example_runs import (
+    DT,
+    check_positive,
+    n_steps_of,
+    side_by_side,
+    simulated,
+    state_of,
+)
+from activome.cli._taught_examples import ImageClassifier, PatternDetector
 from activome.encoding.event_camera import dvs_events
 from activome.errors import ParameterError
 from activome.networks.cam_operation import CAMOperation
@@ -21,14 +29,10 @@ from activome.networks.hippocampal_cam import HippocampalCAM
 from activome.networks.spiking.network import Network, Population
 from activome.networks.spiking.neurons import LIF, MetaNeuron
 from activome.networks.spiking.projections import Projection
-from activome.networks.spiking.simulate import simulate
 
 __all__ = ["EXAMPLES", "BalancedNetwork", "EventCamera", "Example", "MetaNeurons", "StoredWords"]
 
 Array = np.ndarray[Any, Any]
-_DT = 0.1
-# Of the recorded state, ms.
-_STATE_EVERY = 1.0
 
 
 class Example(Protocol):
@@ -81,7 +85,7 @@ class BalancedNetwork:
     ) -> tuple[Events, Activity | None]:
         """Run the network from voltages drawn evenly between rest and threshold."""
         check_integer(self.n_cells, name="n_cells", owner="balanced", low=5)
-        _positive(self, "balanced", ("weight", "inhibition", "drive", "delay"))
+        check_positive(self, "balanced", ("weight", "inhibition", "drive", "delay"))
         check_number(self.connection, name="connection", owner="balanced", low=0.0, high=1.0,
                      include_high=True)  # fmt: skip
         generator = make_generator(seed)
@@ -90,7 +94,7 @@ class BalancedNetwork:
         projections = []
         for pre, post in itertools.product(n, n):
             strength = self.weight * (self.inhibition if pre == "inh" else 1.0)
-            steps = generator.uniform(0.5, 1.5, (n[pre], n[post])) * self.delay / _DT
+            steps = generator.uniform(0.5, 1.5, (n[pre], n[post])) * self.delay / DT
             projections.append(
                 Projection.fixed_probability(
                     pre,
@@ -98,7 +102,7 @@ class BalancedNetwork:
                     (n[pre], n[post]),
                     self.connection,
                     strength,
-                    np.maximum(1, np.rint(steps)) * _DT,
+                    np.maximum(1, np.rint(steps)) * DT,
                     self_connections=False,
                     receptor=pre,
                     random_state=generator,
@@ -106,7 +110,7 @@ class BalancedNetwork:
             )
         network = Network([Population(name, k, cell) for name, k in n.items()], projections)
         start = {name: {"v": generator.uniform(0, 20, k)} for name, k in n.items()}
-        return _simulated(network, {}, duration, start, "v" if with_state else None)
+        return simulated(network, {}, duration, start, "v" if with_state else None)
 
 
 @dataclass(frozen=True)
@@ -141,14 +145,14 @@ class MetaNeurons:
         for name, most in (("noise", np.inf), ("shared", 1.0)):
             check_number(getattr(self, name), name=name, owner="meta_neurons", low=0.0, high=most,
                          include_low=True, include_high=True)  # fmt: skip
-        _positive(self, "meta_neurons", ("tau",))
+        check_positive(self, "meta_neurons", ("tau",))
         generator = make_generator(seed)
-        n_steps = _steps(duration, 1.0, 3 * n)
+        n_steps = n_steps_of(duration, 1.0, 3 * n)
         common = np.sqrt(self.shared) * generator.normal(size=(n_steps, 1))
         own = np.sqrt(1 - self.shared) * generator.normal(size=(n_steps, n))
         network = Network([Population("cell", n, MetaNeuron(tau=self.tau))])
         current = {"cell": self.mean + self.noise * (common + own)}
-        return _simulated(network, current, duration, {}, "v" if with_state else None, dt=1.0)
+        return simulated(network, current, duration, {}, "v" if with_state else None, dt=1.0)
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,7 @@ class StoredWords:
         memory = HippocampalCAM(
             self.n_cues, self.n_content, record="all" if with_state else "spikes"
         )
-        n_steps = _steps(duration, 1.0, 2 * (self.n_cues + self.n_content))
+        n_steps = n_steps_of(duration, 1.0, 2 * (self.n_cues + self.n_content))
         generator, operations, start = make_generator(seed), [], 0
         while True:
             cue = int(generator.integers(self.n_cues))
@@ -202,7 +206,7 @@ class StoredWords:
                 f"is {duration:g} s. Choose a longer one."
             )
         result = memory.execute(operations, n_steps)
-        return _joined(result.spikes), _state(result.states, "v") if with_state else None
+        return side_by_side(result.spikes), state_of(result.states, "v") if with_state else None
 
 
 @dataclass(frozen=True)
@@ -233,8 +237,8 @@ class EventCamera:
         """Film the bar with 200 frames per s, and turn the film into events."""
         for name in ("n_rows", "n_columns"):
             check_integer(getattr(self, name), name=name, owner="event_camera", low=2)
-        _positive(self, "event_camera", ("turns",))
-        n_steps = _steps(duration, 5.0, 3 * self.n_rows * self.n_columns)
+        check_positive(self, "event_camera", ("turns",))
+        n_steps = n_steps_of(duration, 5.0, 3 * self.n_rows * self.n_columns)
         times = np.arange(n_steps + 1) * 0.005
         angle = 2 * np.pi * self.turns * times[:, np.newaxis, np.newaxis]
         y = np.arange(self.n_rows)[:, np.newaxis] - (self.n_rows - 1) / 2
@@ -258,73 +262,6 @@ EXAMPLES: Mapping[str, type[Any]] = {
     "meta_neurons": MetaNeurons,
     "hippocampal_cam": StoredWords,
     "event_camera": EventCamera,
+    "pattern_detector": PatternDetector,
+    "image_classifier": ImageClassifier,
 }
-
-
-def _positive(example: Any, owner: str, names: tuple[str, ...]) -> None:
-    for name in names:
-        check_number(getattr(example, name), name=name, owner=owner, low=0.0)
-
-
-def _steps(duration: float, dt: float, n_values: int = 0) -> int:
-    """Return the steps of ``dt`` ms in ``duration`` s, each of which holds some values."""
-    n = round(duration * 1e3 / dt)
-    if n < 1 or abs(n * dt - duration * 1e3) > 1e-6 * dt:
-        raise ParameterError(
-            f"simulate: the duration must be a whole number of steps of {dt:g} ms; got "
-            f"{duration:g} s."
-        )
-    check_memory(8 * n * n_values, owner="simulate", what=f"a duration of {duration:g} s",
-                 cure="Choose a shorter one, or fewer units.")  # fmt: skip
-    return n
-
-
-def _simulated(
-    network: Network,
-    inputs: Mapping[str, Array],
-    duration: float,
-    initial: Mapping[str, Mapping[str, Array]],
-    watched: str | None,
-    *,
-    dt: float = _DT,
-) -> tuple[Events, Activity | None]:
-    what = ["spikes"] if watched is None else ["spikes", watched]
-    result = simulate(
-        network,
-        inputs,
-        _steps(duration, dt) * dt,
-        dt,
-        record={p.name: what for p in network.populations},
-        record_every=max(1, round(_STATE_EVERY / dt)),
-        initial=initial,
-    )
-    state = None if watched is None else _state(result.states, watched)
-    return _joined(result.spikes), state
-
-
-def _joined(spikes: Mapping[str, Events]) -> Events:
-    """Put the populations side by side; units are named after them."""
-    parts = []
-    for name, events in spikes.items():
-        index = pd.Index([f"{name} {k}" for k in range(events.n_units)], name="unit")
-        table = pd.DataFrame({"population": [name] * events.n_units}, index=index)
-        parts.append(
-            Events(
-                events.t, events.unit, tick=events.tick, n_units=events.n_units,
-                t_start=events.t_start, t_stop=events.t_stop, unit_table=table,
-                source="activome simulate",
-            )
-        )  # fmt: skip
-    return Events.concat(parts, dim="unit")
-
-
-def _state(states: Mapping[str, Mapping[str, Activity]], watched: str) -> Activity:
-    """Put one variable of all populations side by side, with the names of the units."""
-    import xarray as xr
-
-    parts = []
-    for name, found in states.items():
-        values = found[watched]
-        names = [f"{name} {k}" for k in range(values.sizes["unit"])]
-        parts.append(values.assign_coords(unit=names, population=("unit", [name] * len(names))))
-    return xr.concat(parts, "unit", combine_attrs="override")
