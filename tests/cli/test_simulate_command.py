@@ -14,12 +14,15 @@ import activome
 from activome.activity.events import Events
 from activome.cli import main
 from activome.cli._examples import EXAMPLES, BalancedNetwork, EventCamera, MetaNeurons
+from activome.cli._taught_examples import ImageClassifier, PatternDetector
 
 SHORT = {
     "balanced": ["-p", "n_cells=100", "-p", "weight=1.5", "--duration", "0.5"],
     "meta_neurons": ["-p", "n_cells=8", "--duration", "1"],
     "hippocampal_cam": ["--duration", "0.2"],
     "event_camera": ["-p", "n_rows=8", "-p", "n_columns=6", "--duration", "0.5"],
+    "pattern_detector": ["-p", "n_lines=30", "-p", "n_active=8", "--duration", "1"],
+    "image_classifier": ["-p", "n_train=50", "-p", "n_hidden=30", "--duration", "1"],
 }
 
 
@@ -101,6 +104,30 @@ def test_both_polarities_of_the_camera() -> None:
     assert frames.sizes == {"time": 101, "unit": 36}
 
 
+def test_a_taught_detector_fires_for_its_patterns_alone() -> None:
+    detector = PatternDetector(n_lines=60, n_active=12, n_outputs=3, missing=1)
+    events, volts = detector.run(12.0, 0, with_state=True)
+    assert volts is not None
+    assert volts["population"].values.tolist() == ["output"] * 3
+    volleys = events.bin(0.2).values
+    lines, outputs = volleys[:, :60] > 0, volleys[:, 60:]
+    whole = [np.flatnonzero(row) for row in np.unique(lines[outputs.any(axis=1)], axis=0)]
+    full = [row for row in whole if row.size == 12]
+    assert len(full) == 3
+    for shown, fired in zip(lines, outputs, strict=True):
+        n_shared = max(int(shown[row].sum()) for row in full)
+        assert bool(fired.any()) == (n_shared == shown.sum())
+
+
+def test_digits_are_told_apart_by_the_class_cells() -> None:
+    network = ImageClassifier(n_train=300, n_hidden=40)
+    events, shown = network.run(8.0, 0, with_state=True)
+    assert shown is not None
+    is_class = (events.unit_table["population"] == "class").to_numpy()
+    counts = events.bin(0.2).values[:, is_class]
+    assert (counts.argmax(axis=1) == shown["digit"].values[::8]).mean() > 0.4
+
+
 def test_networks_and_their_parameters_are_listed(
     monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
@@ -108,7 +135,7 @@ def test_networks_and_their_parameters_are_listed(
     assert [line.partition(":")[0] for line in out.splitlines()] == list(EXAMPLES)
     out, _ = call(monkeypatch, capsys, "balanced", "--list")
     assert "inhibition : float > 0, default=8.0" in out
-    assert "defaults: n_cells=1000, " in out
+    assert "activome simulate balanced -p n_cells=1000 -p connection=0.1" in out
 
 
 @pytest.mark.parametrize(
@@ -116,12 +143,23 @@ def test_networks_and_their_parameters_are_listed(
     [
         ([], "give a network, as in `activome simulate balanced`"),
         (["balance"], "unknown network 'balance'; known: balanced"),
-        (["balanced", "-p", "n=3"], "BalancedNetwork has no parameter 'n'"),
-        (["balanced", "-p", "weight=-1"], "weight must be in"),
+        (["balanced", "-p", "n=3"], "balanced has no parameter 'n'"),
+        (["balanced", "-p", "weight=-1"], "balanced: weight must be in"),
         (["balanced", "--duration", "0"], "duration must be in"),
         (["meta_neurons", "--duration", "0.0105"], "whole number of steps of 1 ms"),
+        (["meta_neurons", "--duration", "1e9"], "a duration of 1e+09 s would take"),
         (["hippocampal_cam", "--duration", "0.01"], "three operations take 0.09 s"),
         (["event_camera", "-p", "n_rows=1"], "n_rows must be an integer at least 2"),
+        (["pattern_detector", "--duration", "0.1"], "a volley takes 0.2 s"),
+        (
+            ["pattern_detector", "-p", "missing=20"],
+            "missing must be an integer at least 0 and at most 19",
+        ),
+        (["image_classifier", "--duration", "0.1"], "a digit takes 0.2 s"),
+        (
+            ["image_classifier", "-p", "n_train=5"],
+            "n_train must be an integer at least 10 and at most 1200",
+        ),
     ],
 )
 def test_what_cannot_be_simulated_is_said(

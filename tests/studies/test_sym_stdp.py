@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from activome.studies import sym_stdp
 from activome.studies._sym_stdp_data import baselines, find, pixels
+from activome.studies._sym_stdp_figure import draw
+from activome.studies._sym_stdp_fit import fit, validate
 from activome.studies.claims import Study
 
 
@@ -19,6 +22,22 @@ def test_smoke(tmp_path: Path) -> None:
     assert [claim.holds for claim in study.claims] == [True]
     assert any("scikit-learn" in note for note in study.notes)
     assert study.figure_path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_fit_tells_what_it_measured() -> None:
+    task: tuple[Any, ...] = ("digits-8x8", None, 200, 100, 20, 2, 0, (("duration", 100.0),))
+    found = fit(*task, embed=True)
+    assert len(found["supervised"]) == len(found["silent"]) == 2
+    assert found["hidden spikes"] >= 5
+    assert found["t-SNE hidden"].shape == (100, 2)
+    assert -1 < found["silhouette t-SNE class"] < 1
+    # One panel more of each layer below.
+    assert len(draw(found, found).subfigs[1].axes) == 3
+
+
+def test_rates_are_chosen_on_training_images() -> None:
+    options = (("duration", 175.0), ("max_rate", 127.5), ("eta_class", 0.2))
+    assert validate("digits-8x8", None, 400, 20, 0, options) > 0.4
 
 
 def test_small_images_are_enlarged() -> None:
@@ -42,7 +61,7 @@ def test_sets_that_are_not_there_are_not_run(
     monkeypatch.setattr(module, "_SYSTEM", {"mnist": (), "fashion-mnist": ()})
     monkeypatch.delenv("ACTIVOME_DATA", raising=False)
     study = Study("sym-stdp", "full", tmp_path, data=tmp_path)
-    sym_stdp._mnist(study, str(tmp_path), [0])
+    sym_stdp._mnist(study, "mnist", str(tmp_path), [0])
     sym_stdp._fashion(study, str(tmp_path))
     sym_stdp._not_run(study)
     assert [claim.holds for claim in study.claims] == [None] * 4

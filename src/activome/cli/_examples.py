@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import pandas as pd
 
 from activome._checks import check_integer, check_number
 from activome._random import make_generator
 from activome.activity.events import Events
 from activome.activity.schema import Activity, make
+from activome.cli._example_runs import (
+    DT,
+    check_positive,
+    n_steps_of,
+    side_by_side,
+    simulated,
+    state_of,
+)
+from activome.cli._taught_examples import ImageClassifier, PatternDetector
 from activome.encoding.event_camera import dvs_events
 from activome.errors import ParameterError
 from activome.networks.cam_operation import CAMOperation
@@ -21,14 +29,10 @@ from activome.networks.hippocampal_cam import HippocampalCAM
 from activome.networks.spiking.network import Network, Population
 from activome.networks.spiking.neurons import LIF, MetaNeuron
 from activome.networks.spiking.projections import Projection
-from activome.networks.spiking.simulate import simulate
 
 __all__ = ["EXAMPLES", "BalancedNetwork", "EventCamera", "Example", "MetaNeurons", "StoredWords"]
 
 Array = np.ndarray[Any, Any]
-_DT = 0.1
-# Of the recorded state, ms.
-_STATE_EVERY = 1.0
 
 
 class Example(Protocol):
@@ -51,17 +55,17 @@ class BalancedNetwork:
     Parameters
     ----------
     n_cells : int, default=1000
-        Cells.
+        Number of cells.
     connection : float in (0, 1], default=0.1
         Chance that one cell drives another.
     weight : float > 0, default=1.0
-        Of an excitatory synapse, mV; the threshold is 20 mV above rest.
+        Weight of an excitatory synapse, mV; the threshold is 20 mV above rest.
     inhibition : float > 0, default=8.0
-        An inhibitory synapse over an excitatory one.
+        Weight of an inhibitory synapse, as a multiple of an excitatory one.
     drive : float > 0, default=1.5
-        Constant current, over that which just reaches the threshold.
+        Constant current, as a multiple of the one that just reaches the threshold.
     delay : float > 0, default=3.0
-        Mean of the synapses, ms; they are spread evenly over 50 to 150 % of it.
+        Mean delay of the synapses, ms; they are spread evenly over 50 to 150 % of it.
 
     References
     ----------
@@ -81,7 +85,7 @@ class BalancedNetwork:
     ) -> tuple[Events, Activity | None]:
         """Run the network from voltages drawn evenly between rest and threshold."""
         check_integer(self.n_cells, name="n_cells", owner="balanced", low=5)
-        _positive(self, ("weight", "inhibition", "drive", "delay"))
+        check_positive(self, "balanced", ("weight", "inhibition", "drive", "delay"))
         check_number(self.connection, name="connection", owner="balanced", low=0.0, high=1.0,
                      include_high=True)  # fmt: skip
         generator = make_generator(seed)
@@ -90,7 +94,7 @@ class BalancedNetwork:
         projections = []
         for pre, post in itertools.product(n, n):
             strength = self.weight * (self.inhibition if pre == "inh" else 1.0)
-            steps = generator.uniform(0.5, 1.5, (n[pre], n[post])) * self.delay / _DT
+            steps = generator.uniform(0.5, 1.5, (n[pre], n[post])) * self.delay / DT
             projections.append(
                 Projection.fixed_probability(
                     pre,
@@ -98,7 +102,7 @@ class BalancedNetwork:
                     (n[pre], n[post]),
                     self.connection,
                     strength,
-                    np.maximum(1, np.rint(steps)) * _DT,
+                    np.maximum(1, np.rint(steps)) * DT,
                     self_connections=False,
                     receptor=pre,
                     random_state=generator,
@@ -106,7 +110,7 @@ class BalancedNetwork:
             )
         network = Network([Population(name, k, cell) for name, k in n.items()], projections)
         start = {name: {"v": generator.uniform(0, 20, k)} for name, k in n.items()}
-        return _simulated(network, {}, duration, start, "v" if with_state else None)
+        return simulated(network, {}, duration, start, "v" if with_state else None)
 
 
 @dataclass(frozen=True)
@@ -116,15 +120,15 @@ class MetaNeurons:
     Parameters
     ----------
     n_cells : int, default=50
-        Cells.
+        Number of cells.
     mean : float, default=0.02
-        Of the input per step of 1 ms, dimensionless.
+        Mean of the input per step of 1 ms, dimensionless.
     noise : float >= 0, default=0.15
-        Standard deviation of the input per step.
+        Standard deviation of the input per step, dimensionless.
     shared : float in [0, 1], default=0.2
-        Share of its variance that all cells have in common.
+        Share of the variance of the input that all cells have in common.
     tau : float > 0, default=10.0
-        Time constant, ms.
+        Time constant of a cell, ms.
     """
 
     n_cells: int = 50
@@ -141,14 +145,14 @@ class MetaNeurons:
         for name, most in (("noise", np.inf), ("shared", 1.0)):
             check_number(getattr(self, name), name=name, owner="meta_neurons", low=0.0, high=most,
                          include_low=True, include_high=True)  # fmt: skip
-        _positive(self, ("tau",))
+        check_positive(self, "meta_neurons", ("tau",))
         generator = make_generator(seed)
-        n_steps = _steps(duration, 1.0)
+        n_steps = n_steps_of(duration, 1.0, 3 * n)
         common = np.sqrt(self.shared) * generator.normal(size=(n_steps, 1))
         own = np.sqrt(1 - self.shared) * generator.normal(size=(n_steps, n))
         network = Network([Population("cell", n, MetaNeuron(tau=self.tau))])
         current = {"cell": self.mean + self.noise * (common + own)}
-        return _simulated(network, current, duration, {}, "v" if with_state else None, dt=1.0)
+        return simulated(network, current, duration, {}, "v" if with_state else None, dt=1.0)
 
 
 @dataclass(frozen=True)
@@ -161,11 +165,11 @@ class StoredWords:
     Parameters
     ----------
     n_cues : int, default=5
-        Cues.
+        Number of cues.
     n_content : int, default=10
-        Bits of a word.
+        Bits of content in a word.
     density : float in (0, 1), default=0.3
-        Share of bits that are set.
+        Share of the bits that are set.
     """
 
     n_cues: int = 5
@@ -180,7 +184,7 @@ class StoredWords:
         memory = HippocampalCAM(
             self.n_cues, self.n_content, record="all" if with_state else "spikes"
         )
-        n_steps = _steps(duration, 1.0)
+        n_steps = n_steps_of(duration, 1.0, 2 * (self.n_cues + self.n_content))
         generator, operations, start = make_generator(seed), [], 0
         while True:
             cue = int(generator.integers(self.n_cues))
@@ -202,7 +206,7 @@ class StoredWords:
                 f"is {duration:g} s. Choose a longer one."
             )
         result = memory.execute(operations, n_steps)
-        return _joined(result.spikes), _state(result.states, "v") if with_state else None
+        return side_by_side(result.spikes), state_of(result.states, "v") if with_state else None
 
 
 @dataclass(frozen=True)
@@ -212,13 +216,13 @@ class EventCamera:
     Parameters
     ----------
     n_rows, n_columns : int, default=24
-        Pixels.
+        Height and width of the picture in pixels.
     turns : float > 0, default=1.0
-        Of the bar per s.
+        Turns of the bar per s.
     threshold : float > 0, default=0.3
         Change of log brightness per event.
     noise_rate : float >= 0, default=0.1
-        Events per s that a pixel sends by itself.
+        Events per s that a pixel sends without a change.
     """
 
     n_rows: int = 24
@@ -233,8 +237,9 @@ class EventCamera:
         """Film the bar with 200 frames per s, and turn the film into events."""
         for name in ("n_rows", "n_columns"):
             check_integer(getattr(self, name), name=name, owner="event_camera", low=2)
-        _positive(self, ("turns",))
-        times = np.arange(_steps(duration, 5.0) + 1) * 0.005
+        check_positive(self, "event_camera", ("turns",))
+        n_steps = n_steps_of(duration, 5.0, 3 * self.n_rows * self.n_columns)
+        times = np.arange(n_steps + 1) * 0.005
         angle = 2 * np.pi * self.turns * times[:, np.newaxis, np.newaxis]
         y = np.arange(self.n_rows)[:, np.newaxis] - (self.n_rows - 1) / 2
         x = np.arange(self.n_columns) - (self.n_columns - 1) / 2
@@ -257,71 +262,6 @@ EXAMPLES: Mapping[str, type[Any]] = {
     "meta_neurons": MetaNeurons,
     "hippocampal_cam": StoredWords,
     "event_camera": EventCamera,
+    "pattern_detector": PatternDetector,
+    "image_classifier": ImageClassifier,
 }
-
-
-def _positive(example: Any, names: tuple[str, ...]) -> None:
-    for name in names:
-        check_number(getattr(example, name), name=name, owner=type(example).__name__, low=0.0)
-
-
-def _steps(duration: float, dt: float) -> int:
-    """Return the steps of ``dt`` ms in ``duration`` s."""
-    n = round(duration * 1e3 / dt)
-    if n < 1 or abs(n * dt - duration * 1e3) > 1e-6 * dt:
-        raise ParameterError(
-            f"simulate: the duration must be a whole number of steps of {dt:g} ms; got "
-            f"{duration:g} s."
-        )
-    return n
-
-
-def _simulated(
-    network: Network,
-    inputs: Mapping[str, Array],
-    duration: float,
-    initial: Mapping[str, Mapping[str, Array]],
-    watched: str | None,
-    *,
-    dt: float = _DT,
-) -> tuple[Events, Activity | None]:
-    what = ["spikes"] if watched is None else ["spikes", watched]
-    result = simulate(
-        network,
-        inputs,
-        _steps(duration, dt) * dt,
-        dt,
-        record={p.name: what for p in network.populations},
-        record_every=max(1, round(_STATE_EVERY / dt)),
-        initial=initial,
-    )
-    state = None if watched is None else _state(result.states, watched)
-    return _joined(result.spikes), state
-
-
-def _joined(spikes: Mapping[str, Events]) -> Events:
-    """Put the populations side by side; units are named after them."""
-    parts = []
-    for name, events in spikes.items():
-        index = pd.Index([f"{name} {k}" for k in range(events.n_units)], name="unit")
-        table = pd.DataFrame({"population": [name] * events.n_units}, index=index)
-        parts.append(
-            Events(
-                events.t, events.unit, tick=events.tick, n_units=events.n_units,
-                t_start=events.t_start, t_stop=events.t_stop, unit_table=table,
-                source="activome simulate",
-            )
-        )  # fmt: skip
-    return Events.concat(parts, dim="unit")
-
-
-def _state(states: Mapping[str, Mapping[str, Activity]], watched: str) -> Activity:
-    """Put one variable of all populations side by side, with the names of the units."""
-    import xarray as xr
-
-    parts = []
-    for name, found in states.items():
-        values = found[watched]
-        names = [f"{name} {k}" for k in range(values.sizes["unit"])]
-        parts.append(values.assign_coords(unit=names, population=("unit", [name] * len(names))))
-    return xr.concat(parts, "unit", combine_attrs="override")

@@ -27,7 +27,9 @@ _NAMES = {
 }
 
 
-def parse_parameters(cls: type[Any], texts: Sequence[str], *, owner: str) -> dict[str, Any]:
+def parse_parameters(
+    cls: type[Any], texts: Sequence[str], *, owner: str, name: str | None = None
+) -> dict[str, Any]:
     """Read ``name=value`` texts as arguments of a class.
 
     Numbers, true and false, none, names of choices, and tuples (``4,2`` or ``(4, 2)``) are told by
@@ -41,6 +43,8 @@ def parse_parameters(cls: type[Any], texts: Sequence[str], *, owner: str) -> dic
         As typed.
     owner : str
         Who asks, for the messages.
+    name : str, optional
+        What a user calls the class, by default its name.
 
     Returns
     -------
@@ -60,25 +64,25 @@ def parse_parameters(cls: type[Any], texts: Sequence[str], *, owner: str) -> dic
     """
     signature = inspect.signature(cls)
     hints = _hints(cls)
+    called = name or cls.__name__
     found: dict[str, Any] = {}
     for item in texts:
-        name, equals, text = item.partition("=")
-        name, text = name.strip(), text.strip()
-        if not equals or not name:
+        key, equals, text = item.partition("=")
+        key, text = key.strip(), text.strip()
+        if not equals or not key:
             raise ParameterError(f"{owner}: a parameter is given as name=value; got {item!r}.")
-        if name not in signature.parameters:
-            known = nearest_names(name, signature.parameters)
-            raise ParameterError(f"{owner}: {cls.__name__} has no parameter {name!r}; {known}")
-        if name in found:
-            raise ParameterError(f"{owner}: parameter {name!r} is given twice.")
-        default = signature.parameters[name].default
-        hint = hints.get(name, Any if default in (None, inspect.Parameter.empty) else type(default))
-        found[name] = _read(text, hint, f"{owner}: {name} of {cls.__name__}")
-        choices = _documented_choices(cls, name)
-        if isinstance(found[name], str) and choices and found[name] not in choices:
+        if key not in signature.parameters:
+            known = nearest_names(key, signature.parameters)
+            raise ParameterError(f"{owner}: {called} has no parameter {key!r}; {known}")
+        if key in found:
+            raise ParameterError(f"{owner}: parameter {key!r} is given twice.")
+        default = signature.parameters[key].default
+        hint = hints.get(key, Any if default in (None, inspect.Parameter.empty) else type(default))
+        found[key] = _read(text, hint, f"{owner}: {key} of {called}")
+        choices = _documented_choices(cls, key)
+        if isinstance(found[key], str) and choices and found[key] not in choices:
             raise ParameterError(
-                f"{owner}: unknown {name} {text!r} of {cls.__name__}; "
-                f"{nearest_names(text, choices)}"
+                f"{owner}: unknown {key} {text!r} of {called}; {nearest_names(text, choices)}"
             )
     return found
 

@@ -64,7 +64,8 @@ def simulate(
                 f"simulate: {str(place)!r} is there already. Choose another name with --output, or "
                 "replace it with --overwrite."
             )
-    example = EXAMPLES[name](**parse_parameters(EXAMPLES[name], param or [], owner="simulate"))
+    given = parse_parameters(EXAMPLES[name], param or [], owner="simulate", name=name)
+    example = EXAMPLES[name](**given)
     events, activity = example.run(duration, seed, with_state=state)
     for place, data in zip(places, (events, activity), strict=False):
         write_store(data, place, overwrite=overwrite)
@@ -88,5 +89,5 @@ def _list(name: str | None) -> None:
         return
     cls = EXAMPLES[name]
     typer.echo(inspect.getdoc(cls))
-    defaults = ", ".join(f"{field.name}={field.default}" for field in fields(cls))
-    typer.echo(f"\ndefaults: {defaults}")
+    example = " ".join(f"-p {field.name}={field.default}" for field in fields(cls)[:2])
+    typer.echo(f"\nTo set some of them: activome simulate {name} {example}")

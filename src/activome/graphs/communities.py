@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import igraph
 import numpy as np
 import xarray as xr
 
@@ -16,6 +15,9 @@ from activome._random import RandomState, make_generator
 from activome.activity.independence import IndependentUnits
 from activome.activity.statistics import monte_carlo_p
 from activome.errors import ActivityError
+
+if TYPE_CHECKING:
+    import igraph
 
 __all__ = ["Communities", "communities", "leiden_partition", "signed_modularity_matrix"]
 
@@ -142,6 +144,8 @@ def communities(
     >>> found.labels.values.tolist(), found.p_value
     ([0, 0, 0, 0, 0, 1, 1, 1], 0.01)
     """
+    import igraph  # Takes a second, for its pictures.
+
     owner = "communities"
     check_number(resolution, name="resolution", owner=owner, low=0.0)
     check_number(alpha, name="alpha", owner=owner, low=0.0, high=1.0)
@@ -241,6 +245,8 @@ def leiden_partition(
     ndarray of int64, shape (n_units,)
         Communities, 0 the largest; equal ones in the order of their first unit.
     """
+    import igraph
+
     n = matrix.shape[0]
     full = igraph.Graph.Full(n) if graph is None else graph
     gains = matrix[np.triu_indices(n, 1)]

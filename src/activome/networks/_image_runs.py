@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
+from activome.errors import ActivityWarning
 from activome.networks._image_network import Layers, Shown, Traces, present, tables
 
-__all__ = ["layers_of", "respond", "teach"]
+__all__ = ["decide", "layers_of", "respond", "teach"]
 
 Array = np.ndarray[Any, Any]
 
@@ -80,3 +82,26 @@ def respond(model: Any, chance: Array, label: int | None, *, record: bool) -> li
         with ThreadPoolExecutor(model.n_jobs) as pool:
             return list(pool.map(one, range(len(chance))))
     return [one(k) for k in range(len(chance))]
+
+
+def decide(shown: Sequence[Shown], otherwise: int) -> tuple[Array, int]:
+    """Return the class whose cell fires most for each image, and how many evoke no class spike.
+
+    Ties go by the conductance of the class cells; images without a class spike to ``otherwise``.
+    """
+    counts = np.array([one.classes for one in shown])
+    drive = np.array([one.drive for one in shown])
+    is_most = counts == counts.max(axis=1, keepdims=True)
+    best = np.where(is_most, drive, -1.0).argmax(axis=1)
+    is_silent = ~counts.any(axis=1)
+    best[is_silent] = otherwise
+    n_silent = int(is_silent.sum())
+    if 4 * n_silent > len(shown):
+        warnings.warn(
+            f"SymmetricSTDPClassifier.predict: {n_silent} of {len(shown)} images evoke no class "
+            "spike and get the most frequent class; class weights are too even. Train on, or raise "
+            "eta_class and theta_plus.",
+            ActivityWarning,
+            stacklevel=3,
+        )
+    return best, n_silent

@@ -12,8 +12,11 @@ import pandas as pd
 
 from activome._checks import check_choice, check_integer
 from activome._random import RandomState, make_generator
+from activome.samples._more_corpora import MORE
 
 __all__ = ["FUNCTIONS", "function_corpora"]
+
+_MOST = 150
 
 _MODULES = (
     "textwrap",
@@ -42,7 +45,7 @@ def function_corpora(
     Parameters
     ----------
     n_texts : int, default=60
-        Texts of each function, at most 60.
+        Texts of each function, at most 150. A longer list begins with the shorter one.
     functions : sequence of str, optional
         Out of ``FUNCTIONS``; by default all.
     random_state : int, Generator or None, default=0
@@ -56,12 +59,12 @@ def function_corpora(
     Raises
     ------
     ParameterError
-        If a function is unknown, or ``n_texts`` is not within 1 and 60.
+        If a function is unknown, or ``n_texts`` is not within 1 and 150.
 
     Notes
     -----
-    "coding" holds the first 12 lines of functions of the standard library, and so depends on the
-    version of Python.
+    "coding" holds a dozen lines of functions of the standard library, and so depends on the version
+    of Python. From the 61st text on other templates take turns.
 
     Examples
     --------
@@ -70,14 +73,19 @@ def function_corpora(
     ['maths', 'maths', 'linguistic', 'linguistic']
     """
     owner = "function_corpora"
-    check_integer(n_texts, name="n_texts", owner=owner, low=1, high=60)
+    check_integer(n_texts, name="n_texts", owner=owner, low=1, high=_MOST)
     chosen = list(FUNCTIONS) if functions is None else list(functions)
     for name in chosen:
         check_choice(name, FUNCTIONS, name="function", owner=owner)
     rng = make_generator(random_state)
     # Every function draws from a stream of its own, so that a choice of functions changes no text.
     streams = dict(zip(FUNCTIONS, rng.spawn(len(FUNCTIONS)), strict=True))
-    rows = [(name, text) for name in chosen for text in _MAKERS[name](streams[name])[:n_texts]]
+    rows = []
+    for name in chosen:
+        texts = dict.fromkeys(_MAKERS[name](streams[name]))
+        while len(texts) < n_texts:
+            texts[MORE[name](streams[name])] = None
+        rows += [(name, text) for text in list(texts)[:n_texts]]
     return pd.DataFrame(rows, columns=["function", "text"])
 
 

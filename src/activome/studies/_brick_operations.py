@@ -107,8 +107,14 @@ def _retrieved(base: nn.Module, n_texts: int, seed: int) -> float:
     def states(name: str, first: int, n: int) -> Array:
         texts = texts_of(name, first + n, seed)[first:]
         ids = [np.frombuffer(text.encode(), dtype=np.uint8)[:_CONTEXT].tolist() for text in texts]
-        rows = [record(base, torch.tensor([row]), "resid_post[*]", reduce="mean") for row in ids]
-        return np.concatenate([row.values for row in rows]).astype(np.float64)
+        found: dict[int, Array] = {}
+        # The model takes no mask: texts of one length go together.
+        for length in {len(row) for row in ids}:
+            at = [i for i, row in enumerate(ids) if len(row) == length]
+            given = torch.tensor([ids[i] for i in at])
+            means = record(base, given, "resid_post[*]", reduce="mean").values
+            found |= dict(zip(at, means.astype(np.float64), strict=True))
+        return np.stack([found[i] for i in range(n)])
 
     known = {name: states(name, 0, n_texts) for name in FUNCTIONS}
     centre = np.mean([rows.mean(axis=0) for rows in known.values()], axis=0)

@@ -57,10 +57,12 @@ def _evaluated(
     return detection, evaluation[evaluation["template"] == template].reset_index(drop=True)
 
 
-def find_units(relations: Relations, n_facts: Counts, n_kept: int, seed: int) -> dict[str, Any]:
+def find_units(
+    relations: Relations, n_facts: Counts, n_kept: int, seed: int, templates: tuple[int, ...]
+) -> dict[str, Any]:
     """Rank the hidden neurons for each relation on the prompts that the model completes rightly."""
     detection, _ = _halves(relations, n_facts, seed)
-    detection = detection[detection["template"] < 2].reset_index(drop=True)
+    detection = detection[detection["template"].isin(templates)].reset_index(drop=True)
     loaded = _loaded()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ActivityWarning)
@@ -150,11 +152,12 @@ def survivors(
     relations: Relations,
     n_facts: Counts,
     seed: int,
+    template: int,
     units: tuple[int, ...],
     value: float | str = 0.0,
 ) -> float:
-    """Return the accuracy of one relation with units off, on the first wording."""
-    _, evaluation = _evaluated(relations, n_facts, seed, 0)
+    """Return the accuracy of one relation with units off, on one wording."""
+    _, evaluation = _evaluated(relations, n_facts, seed, template)
     facts = evaluation[evaluation["relation"] == relation].reset_index(drop=True)
     loaded = _loaded()
     with warnings.catch_warnings():

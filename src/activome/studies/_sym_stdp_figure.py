@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 __all__ = ["draw"]
 
 
-def draw(found: dict[str, Any]) -> Figure:
+def draw(found: dict[str, Any], embedded: dict[str, Any] | None = None) -> Figure:
     """Draw receptive fields, class weights by assignment, and the spikes for one image.
 
     Parameters
@@ -18,14 +18,18 @@ def draw(found: dict[str, Any]) -> Figure:
     found : dict
         ``fields`` (n_inputs, n_hidden), ``class weights`` (n_hidden, n_classes), ``assignments``,
         times and units of the spikes of each layer for one image, and its ``label``.
+    embedded : dict, optional
+        ``t-SNE`` of pixels, hidden and class counts (n_images, 2), their silhouettes, and
+        ``labels``, for a second row.
 
     Returns
     -------
     matplotlib.figure.Figure
         The figure; it reads in grey.
     """
-    figure = Figure(figsize=(12.0, 4.6), layout="constrained")
-    left, middle, right = figure.subplots(1, 3, width_ratios=[1.2, 0.6, 1.3])
+    figure = Figure(figsize=(12.0, 4.6 if embedded is None else 9.0), layout="constrained")
+    rows: Any = [figure] if embedded is None else figure.subfigures(2, 1)
+    left, middle, right = rows[0].subplots(1, 3, width_ratios=[1.2, 0.6, 1.3])
     order = np.argsort(found["assignments"], kind="stable")
     _fields(left, found["fields"], order)
     weights = found["class weights"][order]
@@ -34,9 +38,24 @@ def draw(found: dict[str, Any]) -> Figure:
         xlabel="class", ylabel="hidden cell, by assigned class", title="class weights",
         xticks=np.arange(weights.shape[1]),
     )  # fmt: skip
-    figure.colorbar(image, ax=middle)
+    rows[0].colorbar(image, ax=middle)
     _raster(right, found)
+    if embedded is not None:
+        _embeddings(rows[1], embedded)
     return figure
+
+
+def _embeddings(figure: Any, found: dict[str, Any]) -> None:
+    n_hidden = len(found["assignments"])
+    titles = ("pixels", f"counts of {n_hidden} hidden cells", "counts of class cells")
+    panels = zip(figure.subplots(1, 3), ("pixels", "hidden", "class"), titles, strict=True)
+    for axes, layer, title in panels:
+        for label in np.unique(found["labels"]):
+            x, y = found[f"t-SNE {layer}"][found["labels"] == label].T
+            shade = str(0.07 * (label % 10))
+            axes.scatter(x, y, s=22, marker=f"${label}$", color=shade, linewidths=0)
+        score = found[f"silhouette t-SNE {layer}"]
+        axes.set(xticks=[], yticks=[], title=f"t-SNE of {title}\nsilhouette {score:.2f}")
 
 
 def _fields(axes: Any, fields: Any, order: Any) -> None:

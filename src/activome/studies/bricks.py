@@ -46,8 +46,8 @@ def run(study: Study) -> None:
     ----------
     study : Study
         The bench to run on. Full size: seven functions of 40 texts to score and 10 to evaluate, 40
-        tokens each, and a model of bytes trained for 800 steps; smoke: three functions of 8 and 3
-        texts of 16 tokens, 8 steps.
+        tokens each, and a model of bytes trained for 800 steps; smoke: three functions of 8 and 2
+        texts of 12 tokens, 8 steps.
     """
     functions = FUNCTIONS if study.is_full else ("coding", "maths", "writing")
     try:
@@ -66,7 +66,7 @@ def run(study: Study) -> None:
 def _emerged(study: Study, functions: tuple[str, ...]) -> dict[str, Any]:
     from activome.studies import _brick_model as model
 
-    n_score, n_held, n_tokens = (40, 10, 40) if study.is_full else (8, 3, 16)
+    n_score, n_held, n_tokens = (40, 10, 40) if study.is_full else (8, 2, 12)
     seed = study.random_state
     found = study.step("scores", model.score, functions, n_score, n_tokens, seed)
     masks = np.asarray(found["masks"], dtype=bool)
