@@ -124,9 +124,10 @@ class SymmetricSTDPClassifier(ClassifierMixin, BaseEstimator):
     >>> rng = np.random.default_rng(0)
     >>> y = rng.integers(2, size=60)
     >>> X = np.repeat(np.eye(2), 20, axis=1)[y] * rng.uniform(0.5, 1.0, (60, 40))
-    >>> model = SymmetricSTDPClassifier(16, max_rate=200.0, duration=150.0, random_state=0)
-    >>> bool(model.fit(X, y).score(X, y) > 0.9)
-    True
+    >>> options = {"max_rate": 200.0, "duration": 150.0, "eta_class": 0.2}
+    >>> model = SymmetricSTDPClassifier(30, **options, random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.9), model.n_silent_
+    (True, 0)
     """
 
     def __init__(
