@@ -69,7 +69,7 @@ def test_every_public_method_is_in_the_table(room: str) -> None:
         found = getattr(importlib.import_module(module), name)
         if room != "activity" or not name.endswith(("Estimator", "Transformer")):
             missing += [name] if is_method(found, room) and name not in listed else []
-    assert not missing, f"not in activome/_methods.py: {missing}"
+    assert not missing, f"not in activome/_methods: {missing}"
 
 
 @pytest.mark.parametrize("room", ROOMS)
