@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import dask
 import dask.array
 import numpy as np
@@ -240,10 +242,14 @@ def test_refusals() -> None:
         fit_blocks(Covariance(), activity.assign_coords(valid=(("trial", "time"), mask)))
 
 
-def _local_lloyd() -> Any:
-    """Return the method as a class that travels by value: workers cannot import this file."""
-    body = {k: v for k, v in vars(_Lloyd).items() if k not in ("__dict__", "__weakref__")}
-    return type("Lloyd", (), body | {"__module__": "__main__"})(3, 3)
+def _known_here_alone() -> Any:
+    """Return a method of a module that no worker can import."""
+    module = sys.modules["here_alone"] = types.ModuleType("here_alone")
+    names = ("summarise", "merge", "solve")
+    known = type("Sums", (), {name: lambda *args: None for name in names})
+    known.__module__, known.__qualname__ = "here_alone", "Sums"
+    module.__dict__["Sums"] = known
+    return known()
 
 
 def _mortal(flag: str) -> Any:
@@ -308,7 +314,11 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_answer(tmp_path: Path) -> 
         )
         assert told == list(range(13))
         np.testing.assert_array_equal(again.stats_[1], wanted[1])
-        sweeps = fit_blocks(_local_lloyd(), path, block=50, client=client)
+        with pytest.raises(ParameterError, match="workers cannot load Sums: No module named 'here"):
+            fit_blocks(_known_here_alone(), path, block=50, client=client)
+        cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        sweeps = fit_blocks(_Lloyd(3, 3), path, block=50, client=client)
+        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
         here = fit_blocks(_Lloyd(3, 3), path, block=50)
         np.testing.assert_array_equal(sweeps.cluster_centers_, here.cluster_centers_)
         bad = activity.copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -322,9 +323,18 @@ def _sweep_cluster(
     task: str,
     progress: Progress,
 ) -> Any:
+    import cloudpickle
+
     # Submitted rather than scattered: a scattered value is lost with the worker that holds it,
-    # a submitted one is made again.
-    job = client.submit(_hold, (method, state), pure=False)
+    # a submitted one is made again. As bytes, so that what a worker cannot load is an error there
+    # and not a connection that breaks, over and over.
+    job = client.submit(_load, cloudpickle.dumps((method, state)), pure=False)
+    error = job.exception()
+    if isinstance(error, (ImportError, AttributeError)):
+        raise ParameterError(
+            f"fit_blocks: the workers cannot load {type(method).__name__}: {error}. Make the "
+            "module that defines it known to them, or define it in the script that is run."
+        ) from error
     most = _UNDER_WAY_PER_THREAD * max(1, sum(client.nthreads().values()))
 
     def summaries() -> Iterator[Any]:
@@ -356,8 +366,9 @@ def _await_first(
     return n_done + 1
 
 
-def _hold(job: tuple[Any, tuple[Any, ...]]) -> tuple[Any, tuple[Any, ...]]:
-    return job
+def _load(job: bytes) -> tuple[Any, tuple[Any, ...]]:
+    found: tuple[Any, tuple[Any, ...]] = pickle.loads(job)  # noqa: S301  # from our own client
+    return found
 
 
 def _summarise(job: tuple[Any, tuple[Any, ...]], block: Block) -> Any:
