@@ -252,6 +252,14 @@ class Functional(nn.Module):
         return torch.nn.functional.gelu(self.inner(x))
 
 
+def test_a_loss_that_a_model_carries_needs_no_rule() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.Tanh())
+    model.criterion = nn.CrossEntropyLoss()
+    model.forward = lambda x: model[1](model[0](x))
+    with RelevanceRules(model):
+        model(torch.ones(1, 3, requires_grad=True)).sum().backward()
+
+
 def test_what_has_no_rule_is_refused_by_name() -> None:
     x = torch.ones(1, 3, requires_grad=True)
     with pytest.raises(ParameterError, match=r"none is known for Unknown \(at '1'\), GRU"):

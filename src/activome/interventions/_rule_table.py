@@ -98,7 +98,7 @@ _LINEAR = (
     "Linear", "Conv1D", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose*", "Embedding",
     "EmbeddingBag", "Identity", "LinearActivation", "Dropout*", "AlphaDropout", "Flatten",
     "Unflatten", "AvgPool*", "AdaptiveAvgPool*", "MaxPool*", "BatchNorm*", "ZeroPad*",
-    "ReLU", "LeakyReLU", "PReLU", "*RotaryEmbedding",
+    "ReLU", "LeakyReLU", "PReLU", "*RotaryEmbedding", "Upsampl*", "PixelShuffle",
 )  # fmt: skip
 _IDENTITY = (
     "GELU", "Tanh", "Mish", "Hardswish", "GELUTanh", "PytorchGELUTanh", "GELUActivation",

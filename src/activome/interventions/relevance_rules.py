@@ -174,7 +174,9 @@ class RelevanceRules:
                 entries[kind] = Entry("linear") if name in self._plain else entry_of(kind)
             entry = entries[kind]
             if entry is None:
-                if not any(True for _ in module.children()):
+                # A loss comes after the output that a metric reads.
+                is_loss = isinstance(module, nn.modules.loss._Loss)
+                if not is_loss and not any(True for _ in module.children()):
                     unknown.setdefault(name, path)
                 continue
             inside.add(path)
