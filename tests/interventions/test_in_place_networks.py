@@ -112,6 +112,19 @@ def test_effects_are_those_of_the_network_that_writes_nothing(method: Any, site:
     np.testing.assert_allclose(found.values, wanted.values, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("kind", [nn.SiLU, nn.Mish, nn.Hardswish, nn.ReLU])
+def test_rules_read_what_came_in(kind: Any) -> None:
+    effects = []
+    for in_place in (True, False):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 5), kind(inplace=in_place), nn.Linear(5, 2)).eval()
+        found = relevance_patching(
+            model, inputs(), inputs(1), lambda z: z[:, 0].mean(), "module:0#out", by="unit"
+        )
+        effects.append(found.values)
+    np.testing.assert_array_equal(effects[0], effects[1])
+
+
 def test_a_stream_that_a_pass_begins_with_is_not_written_into() -> None:
     writing, plain = both()
     stream = inputs(2)

@@ -201,16 +201,18 @@ class RelevanceRules:
     def _ruled(self, module: nn.Module, entry: Entry) -> Callable[..., Any]:
         """Return what is called in the place of ``module.forward``, with the gradient of a rule."""
         own = module.forward
-        is_ruled = entry.rule in self.rules
+        is_ruled, writes = entry.rule in self.rules, bool(getattr(module, "inplace", False))
 
         def forward(*args: Any, **kwargs: Any) -> Any:
             value = _output_tensor((*args, *kwargs.values()), 0)
             is_traced = torch.is_grad_enabled() and value is not None and value.requires_grad
+            if is_ruled and is_traced and writes:
+                # Into a copy: the rule reads what came in.
+                args, kwargs = _with_input(args, kwargs, lambda given: given.clone())
             if is_ruled and is_traced and entry.factor is not None:
-                bare = value.detach()
-                args, kwargs = _with_input(args, kwargs, lambda _: bare)
+                args, kwargs = _with_input(args, kwargs, lambda given: given.detach())
                 output = own(*args, **kwargs).detach()
-                return _with_slope(value, entry.factor(module, bare, output), output)
+                return _with_slope(value, entry.factor(module, value.detach(), output), output)
             output = own(*args, **kwargs)
             if is_ruled and is_traced and entry.function is not None:
                 return _with_graph(entry.function(module, value, output), output)
