@@ -81,7 +81,11 @@ def _write_and_die(path: str) -> None:
 
 
 @pytest.mark.parametrize("is_new", [True, False])
-def test_a_killed_writer_leaves_no_whole_looking_set(tmp_path: Path, is_new: bool) -> None:
+def test_a_killed_writer_leaves_no_whole_looking_set(
+    tmp_path: Path, is_new: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The new process imports this file.
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
     place = tmp_path / "set"
     if not is_new:
         worms(1).to_zarr(place)

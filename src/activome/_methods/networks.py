@@ -14,7 +14,7 @@ _DRAWN = {"unit_permutation": "drawn weights belong to places, so training takes
 _RANGE = {"check_positive_only_tag_during_fit": "the refusal names both ends of the range"}
 
 _STDP: _Row = (
-    {"n_features": 2, "duration": 5.0, "max_input": 64.0, "max_rate": 2000.0},
+    {"n_features": 2, "duration": 40.0, "max_input": 64.0, "max_rate": 2000.0},
     {
         "boolean_input": "images without a bright pixel are refused, and its data have some",
         "check_estimators_dtypes": "images without a bright pixel are refused",

@@ -40,6 +40,13 @@ class Piece:
 class Recording:
     """Tensors of sites, as they were during the passes of a ``record`` block.
 
+    Parameters
+    ----------
+    sites : list of Site
+        What is recorded.
+    asked : mapping of str to list of Site, optional
+        The names that were asked for, and the sites each stands for.
+
     Attributes
     ----------
     sites : list of Site

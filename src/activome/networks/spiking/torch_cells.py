@@ -55,7 +55,8 @@ class _Cell(nn.Module):
     @property
     def tau(self) -> Tensor:
         """Time constants in steps, shape (n,)."""
-        return self.log_tau.clamp(max=self._most_log_tau).exp()
+        learns = isinstance(self.log_tau, nn.Parameter)
+        return (self.log_tau.clamp(max=self._most_log_tau) if learns else self.log_tau).exp()
 
     @property
     def temperature(self) -> Tensor:
