@@ -19,6 +19,7 @@ _STDP: _Row = (
         "boolean_input": "images without a bright pixel are refused, and its data have some",
         "check_estimators_dtypes": "images without a bright pixel are refused",
         "check_fit2d_1feature": "images without a bright pixel are refused",
+        **_DRAWN,
         **_RANGE,
     },
     {"values": "count", "n_trials": 6, "n_times": 4},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -56,10 +57,12 @@ def teach(model: Any, chance: Array, index: Array, learns: Array) -> Iterator[tu
 
 
 def respond(model: Any, chance: Array, label: int | None, *, record: bool) -> list[Shown]:
-    """Show images without learning, each with a seed of its own and from silent traces."""
+    """Show images without learning, each with a seed of its own and from silent traces.
+
+    The seed comes from the image, so that its answer does not depend on which others are shown.
+    """
     layers = layers_of(model)
     table = tables(layers)
-    seeds = np.random.default_rng(model._test_seed).integers(2**31, size=len(chance))
     nothing = np.zeros(3, np.int64)
 
     def one(k: int) -> Shown:
@@ -74,7 +77,7 @@ def respond(model: Any, chance: Array, label: int | None, *, record: bool) -> li
             model._theta,
             Traces(model.n_features_in_, model._theta.size),
             None,
-            np.random.default_rng(seeds[k]),
+            np.random.default_rng([model._test_seed, _number_of(chance[k])]),
             record=record,
         )
 
@@ -82,6 +85,12 @@ def respond(model: Any, chance: Array, label: int | None, *, record: bool) -> li
         with ThreadPoolExecutor(model.n_jobs) as pool:
             return list(pool.map(one, range(len(chance))))
     return [one(k) for k in range(len(chance))]
+
+
+def _number_of(row: Array) -> int:
+    """Return a number that differs from image to image."""
+    digest = hashlib.blake2b(np.ascontiguousarray(row).tobytes(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
 
 
 def decide(shown: Sequence[Shown], otherwise: int) -> tuple[Array, int]:

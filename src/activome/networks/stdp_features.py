@@ -81,8 +81,8 @@ class STDPFeatures(SampleTransformer):
 
     Notes
     -----
-    The spikes drawn for an image depend on the seed and its place, so that the counts of one image
-    vary with the company it is in.
+    The spikes drawn for an image depend on the seed and the image alone, so that its counts are the
+    same whichever others are shown.
 
     References
     ----------

@@ -112,7 +112,7 @@ class SymmetricSTDPClassifier(ClassifierMixin, BaseEstimator):
     An image costs O(n_spikes n_hidden + n_steps n_hidden). Every synapse has a delay of one step,
     so that the network is one of ``activome.networks.simulate`` too, and gives the same spikes
     there; this and ties, broken by the conductance of the class cells, are our choice. At test the
-    spikes drawn for an image depend on the seed and its place.
+    spikes drawn for an image depend on the seed and the image alone.
 
     References
     ----------
