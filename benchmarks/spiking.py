@@ -112,7 +112,7 @@ def cases() -> Sequence[Case]:
     return [
         Case(
             name=f"recurrent IFCurrExp{with_rule}, {_N} cells, 10 % of pairs, n steps of {_DT} ms",
-            sizes=(500, 1580, 5000, 10000),
+            sizes=(500, 1580, 5000),
             make=lambda n, p=plastic: make(n, plastic=p),  # type: ignore[misc]  # bound early
             ours=ours,
             peers=[
