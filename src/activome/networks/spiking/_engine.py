@@ -18,11 +18,13 @@ from activome.networks.spiking._cells import (
     META,
     SOURCE,
     adapt,
+    arrive_alike,
     arrive_one,
     conductance,
     decay,
     fire,
     linear,
+    linear_alike,
     meta,
 )
 from activome.networks.spiking._plastic import (
@@ -61,17 +63,28 @@ def _advance(
     fired: Array,
     n_fired: int,
     first: int,
+    is_alike: bool,
 ) -> int:
     """Advance the m cells from ``first`` by one step; returns the new number of spikes."""
     inhibited = kind[4] == 1
-    arrive_one(0, m, before, par[6], par[8], exc, row)
-    if inhibited:
-        arrive_one(0, m, before, par[7], par[9], inh, row[n:])
-    if kind[0] == LINEAR:
-        jumps = kind[2] == 1
+    jumps = kind[2] == 1
+    if is_alike:
+        arrive_alike(m, before, par[6, 0], par[8, 0], exc, row)
+        if inhibited:
+            arrive_alike(m, before, par[7, 0], par[9, 0], inh, row[n:])
+    else:
+        arrive_one(0, m, before, par[6], par[8], exc, row)
+        if inhibited:
+            arrive_one(0, m, before, par[7], par[9], inh, row[n:])
+    if kind[0] == LINEAR and is_alike and (before or not jumps):
+        linear_alike(
+            m, inhibited, par[0, 0], par[3, 0], par[4, 0], par[5, 0], par[10, 0], par[11, 0],
+            v, exc, inh, injected, left,
+        )  # fmt: skip
+    elif kind[0] == LINEAR:
         linear(m, before, jumps, inhibited, par, v, exc, inh, injected, left, moved)
     elif kind[0] == CONDUCTANCE:
-        conductance(0, m, kind[2] == 1, par, v, exc, inh, injected, left)
+        conductance(0, m, jumps, par, v, exc, inh, injected, left)
     else:
         meta(0, m, par, v, u, exc, inh, injected, left)
     if not before:
@@ -177,6 +190,9 @@ def run(
     before, subtract = flags[0] == 1, flags[1] == 1
     shift = 0 if before else 1
     is_plastic = flags[2] == 1
+    is_alike = np.empty(tables.shape[0], np.bool_)
+    for k in range(tables.shape[0]):
+        is_alike[k] = (tables[k] == tables[k, :, :1]).all()
     event = np.searchsorted(event_step, first)
     n_out = 0
     for t in range(first, last):
@@ -207,7 +223,7 @@ def run(
                     n_fired = _advance(
                         z - a, n, before, subtract, kinds[p], par, v[a:z], u[a:z], exc[a:z],
                         inh[a:z], theta[a:z], left[a:z], injected[a:z], ring[slot, a:], moved,
-                        fired, n_fired, a,
+                        fired, n_fired, a, is_alike[chunk[at, 2]],
                     )  # fmt: skip
                     at += 1
                 if kinds[p, 3] > 0:
