@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,9 +28,8 @@ def run_for(model: Any, table: SiteTable, batch: Batch, sites: Iterable[Site]) -
             return
         handle = following.register_forward_pre_hook(_end)
         try:
-            run(model, batch, **spared(model))
-        except _Seen:
-            pass
+            with contextlib.suppress(_Seen):
+                run(model, batch, **spared(model))
         finally:
             handle.remove()
 
