@@ -243,6 +243,9 @@ def fire(
             v[i] -= high - par[1, i]
         else:
             v[i] = par[1, i]
+        n_ready -= 1
+        if n_ready == 0:
+            break
     for i in range(lo, hi):
         left[i] -= 1 if left[i] > 0 else 0
     return n_fired
