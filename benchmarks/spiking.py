@@ -1,13 +1,14 @@
 """The spiking engine against Brian2: a recurrent network of 1,000 cells and 100,000 synapses.
 
-Without and with pair STDP, each against Brian2's two ways of generating code. Brian2 2.9, the
-newest for Python 3.11, needs numpy below 2.4: it is absent from the environment of the tests, and
-measured in one of its own with this package on the path.
+Without and with pair STDP, at a high and a low rate, each against Brian2's two ways of generating
+code. Brian2 2.9, the newest for Python 3.11, needs numpy below 2.4: it is absent from the
+environment of the tests, and measured in one of its own with this package on the path.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,19 +24,23 @@ _N, _DT = 1000, 0.1
 _RULE: dict[str, float] = {
     "tau_plus": 20.0, "tau_minus": 30.0, "a_plus": 1e-4, "a_minus": 1.2e-4, "w_max": 0.04,
 }  # fmt: skip
+# Weight of a synapse and constant current: the threshold is at 0.75 nA.
+_RATES = {"about 45 Hz": (0.02, 0.76), "about 8 Hz": (0.002, 0.7505)}
 Array = np.ndarray[Any, Any]
 # Step and cell of every spike as one number, in order, and the weights in the order of the list.
 Outcome: TypeAlias = tuple[Array, Array]
 
 
-def make(n_steps: float, *, plastic: bool) -> dict[str, Any]:
+def make(n_steps: float, *, plastic: bool, rate: str = "about 45 Hz") -> dict[str, Any]:
     """Give voltages to start from, and a list of synapses."""
     generator = np.random.default_rng(0)
     source, target = np.nonzero(generator.random((_N, _N)) < 0.1)
     delay = generator.integers(1, 51, source.size) * _DT
+    weight, current = _RATES[rate]
     return {
         "start": -65 + 15 * generator.random(_N),
-        "table": (source, target, np.full(source.size, 0.02), delay),
+        "table": (source, target, np.full(source.size, weight), delay),
+        "current": current,
         "duration": round(n_steps) * _DT,
         "plastic": plastic,
     }
@@ -43,7 +48,9 @@ def make(n_steps: float, *, plastic: bool) -> dict[str, Any]:
 
 def ours(inputs: dict[str, Any]) -> Outcome:
     """Run with our engine."""
-    cell = IFCurrExp(tau_m=20.0, tau_e=5.0, refractory=2.0, i_offset=0.76, comparison=">")
+    cell = IFCurrExp(
+        tau_m=20.0, tau_e=5.0, refractory=2.0, i_offset=inputs["current"], comparison=">"
+    )
     rule = PairSTDP(**_RULE, delay="axonal", zero_lag="potentiate")  # type: ignore[arg-type]  # numbers
     joined = Projection.from_table(
         "cells", "cells", (_N, _N), *inputs["table"], plasticity=rule if inputs["plastic"] else None
@@ -71,12 +78,13 @@ def brian(inputs: dict[str, Any], target: str) -> Outcome:
     b.defaultclock.dt = _DT * b.ms
     cells = b.NeuronGroup(
         _N,
-        """dv/dt = (-65 - v) / (20*ms) + (ie + 0.76) / (1*ms) : 1 (unless refractory)
+        """dv/dt = (-65 - v) / (20*ms) + (ie + current) / (1*ms) : 1 (unless refractory)
         die/dt = -ie / (5*ms) : 1""",
         threshold="v > -50",
         reset="v = -65",
         refractory=2 * b.ms,
         method="exact",
+        namespace={"current": inputs["current"], "ms": b.ms},
     )
     cells.v = inputs["start"]
     source, behind, weight, delay = inputs["table"]
@@ -111,9 +119,10 @@ def cases() -> Sequence[Case]:
     """Give the cases; set-up is timed for both, as a user waits for it too."""
     return [
         Case(
-            name=f"recurrent IFCurrExp{with_rule}, {_N} cells, 10 % of pairs, n steps of {_DT} ms",
+            name=f"recurrent IFCurrExp{with_rule}, {rate}, {_N} cells, 10 % of pairs, n steps of "
+            f"{_DT} ms",
             sizes=(500, 1580, 5000),
-            make=lambda n, p=plastic: make(n, plastic=p),  # type: ignore[misc]  # bound early
+            make=partial(make, plastic=plastic, rate=rate),
             ours=ours,
             peers=[
                 Peer(
@@ -127,6 +136,7 @@ def cases() -> Sequence[Case]:
             ],
             aim="at least 10 times Brian2, the same spikes, weights within 1e-12",
         )
+        for rate in _RATES
         for plastic, with_rule in ((False, ""), (True, " with pair STDP"))
     ]
 
