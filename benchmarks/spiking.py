@@ -76,15 +76,15 @@ def brian(inputs: dict[str, Any], target: str) -> Outcome:
     b.prefs.codegen.target = target
     b.start_scope()
     b.defaultclock.dt = _DT * b.ms
+    current = inputs["current"]
     cells = b.NeuronGroup(
         _N,
-        """dv/dt = (-65 - v) / (20*ms) + (ie + current) / (1*ms) : 1 (unless refractory)
+        f"""dv/dt = (-65 - v) / (20*ms) + (ie + {current}) / (1*ms) : 1 (unless refractory)
         die/dt = -ie / (5*ms) : 1""",
         threshold="v > -50",
         reset="v = -65",
         refractory=2 * b.ms,
         method="exact",
-        namespace={"current": inputs["current"], "ms": b.ms},
     )
     cells.v = inputs["start"]
     source, behind, weight, delay = inputs["table"]
