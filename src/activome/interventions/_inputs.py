@@ -182,8 +182,7 @@ def _rows_together(model: nn.Module) -> Iterator[None]:
 
     They are a slice with gaps, of which torch multiplies row by row, each with all the weights.
     """
-    find = getattr(model, "get_output_embeddings", None)
-    head = find() if callable(find) else None
+    head = _output_layer(model)
     if head is None:
         yield
         return
@@ -194,14 +193,19 @@ def _rows_together(model: nn.Module) -> Iterator[None]:
         handle.remove()
 
 
+def _output_layer(model: nn.Module) -> nn.Module | None:
+    find = getattr(model, "get_output_embeddings", None)
+    found: nn.Module | None = find() if callable(find) else None
+    return found
+
+
 def spared(model: nn.Module) -> dict[str, Any]:
     """Return the options with which a pass does nothing that no hook sees.
 
     The cache of keys and values is left out, and the output layer is run on the last token alone:
     it is a fifth of the work of a small language model, and most of its memory.
     """
-    find = getattr(model, "get_output_embeddings", None)
-    head = find() if callable(find) else None
+    head = _output_layer(model)
     watched = {path for path, _ in manager_of(model).stations}
     is_watched = "" in watched or any(model.get_submodule(path) is head for path in watched)
     return {"use_cache": False} | ({} if head is None or is_watched else {"logits_to_keep": 1})
