@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from activome._checks import check_choice, check_number
 from activome.networks.spiking.plasticity import PairSTDP
 from activome.networks.spiking.torch_cells import LIFCell, MetaCell
+from activome.networks.spiking_classifier import RATE_SCALE
 from activome.networks.training import TrainConfig, Trainer
 
 __all__ = [
@@ -26,8 +27,6 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, Any]
-# The read-out sees ten times the mean rate, so that it is of the order of one.
-_RATE_SCALE = 10.0
 _RULE = PairSTDP(zero_lag="potentiate")
 _USUAL: dict[str, dict[str, float]] = {
     "lif": {"tau": 10.0, "threshold": 1.0, "reset": 0.0},
@@ -137,7 +136,7 @@ class SpikingLayer(nn.Module):
     def forward(self, inputs: Tensor, draws: Tensor | None = None) -> Tensor:
         """Return one output per class."""
         spikes = self.cell(self.weigh(inputs), draws=draws)
-        found: Tensor = self.output(_RATE_SCALE * spikes.mean(dim=1))
+        found: Tensor = self.output(RATE_SCALE * spikes.mean(dim=1))
         return found
 
 

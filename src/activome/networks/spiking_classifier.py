@@ -32,7 +32,7 @@ _RULES = ("surrogate", "stdp", "tempotron")
 _READOUTS = ("rate", "lzc")
 _AT_ONCE = 512
 # The read-out sees ten times the mean rate, so that it is of the order of one.
-_RATE_SCALE = 10.0
+RATE_SCALE = 10.0
 
 
 class SpikingClassifier(ClassifierMixin, TrialTransformer):
@@ -359,7 +359,7 @@ class SpikingClassifier(ClassifierMixin, TrialTransformer):
     def _features(self, hidden: Array) -> Array:
         if self.readout == "lzc":
             return np.asarray(lempel_ziv_complexity(hidden, axis=1))
-        return np.asarray(_RATE_SCALE * hidden.mean(axis=1))
+        return np.asarray(RATE_SCALE * hidden.mean(axis=1))
 
     def _check_parameters(self) -> None:
         owner = "SpikingClassifier"
