@@ -14,6 +14,7 @@ from activome.networks.spiking.homeostasis import DriveHomeostasis, SynapticScal
 
 __all__ = [
     "check_synapses",
+    "order_of_rows",
     "read_dtype",
     "read_indices",
     "read_rules",
@@ -96,3 +97,20 @@ def read_values(values: ArrayLike, n: int, name: str, *, single: bool = False) -
             f"Projection: {name} must be one number or one per synapse ({n}); got {array.shape}."
         )
     return array
+
+
+def order_of_rows(rows: Array, delays: Array) -> Array:
+    """Return the order by row, then delay, then place; as ``lexsort`` gives it, in less time."""
+    kinds, rank = np.unique(delays, return_inverse=True)
+    n_bits, n_rank = max(rows.size - 1, 0).bit_length(), (kinds.size - 1).bit_length()
+    if n_bits + n_rank + int(rows.max(initial=0)).bit_length() > 63:
+        return np.lexsort((delays, rows))
+    # One number for all three: numbers are sorted faster than their places.
+    key = rows.astype(np.int64)
+    key <<= n_rank
+    key |= rank
+    key <<= n_bits
+    key |= np.arange(rows.size)
+    key.sort()
+    key &= (1 << n_bits) - 1
+    return key

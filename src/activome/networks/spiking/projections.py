@@ -14,6 +14,7 @@ from activome.errors import ActivityError
 from activome.networks.spiking._drawing import Drawn, draw_pairs
 from activome.networks.spiking._synapses import (
     check_synapses,
+    order_of_rows,
     read_dtype,
     read_indices,
     read_rules,
@@ -154,7 +155,7 @@ class Projection:
         delays = read_values(delay, rows.size, "delay", single=True).astype(dtype, copy=False)
         order = np.arange(rows.size)
         if delays.size > 1:
-            order = np.lexsort((delays, rows))
+            order = order_of_rows(rows, delays)
         elif (np.diff(rows) < 0).any():
             order = np.argsort(rows, kind="stable")
         ptr = np.zeros(n_pre + 1, np.int64)
