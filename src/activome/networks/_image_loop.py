@@ -116,6 +116,7 @@ def show(
     left = np.zeros(n, np.int64)
     row = np.zeros(2 * n)
     fired = np.empty(n, np.int64)
+    ready = np.zeros((n + 7) // 8 * 8, np.uint8)
     late = np.empty(n_hidden, np.int64)
     n_late = 0
     n_out = 0
@@ -129,12 +130,14 @@ def show(
                 row[j] += weight[i, j]
         arrive(0, first_class, True, par, exc, inh, row, n)
         conductance(0, first_class, False, par, v, exc, inh, injected, left)
-        n_hid = fire(0, n_hidden, strict[0] == 1, False, False, par, v, u, theta, left, fired, 0)
+        n_hid = fire(
+            0, n_hidden, strict[0] == 1, False, False, par, v, u, theta, left, ready, fired, 0, 0
+        )
         if learns[1] == 1:
             adapt(0, n_hidden, adaptation[0], adaptation[1], True, theta, fired[:n_hid])
         n_inh = fire(
-            n_hidden, first_class, strict[1] == 1, False, False, par, v, u, theta, left, fired,
-            n_hid,
+            n_hidden, first_class, strict[1] == 1, False, False, par, v, u, theta, left, ready,
+            fired, n_hid, 0,
         )  # fmt: skip
         n_all = n_inh
         if is_taught:
@@ -147,8 +150,9 @@ def show(
             for c in range(n_classes):
                 class_drive[c] += exc[first_class + c]
             n_all = fire(
-                first_class, n, strict[2] == 1, False, False, par, v, u, theta, left, fired, n_inh
-            )
+                first_class, n, strict[2] == 1, False, False, par, v, u, theta, left, ready,
+                fired, n_inh, 0,
+            )  # fmt: skip
         for k in range(n_all):
             if n_out < spike_step.size:
                 spike_step[n_out], spike_unit[n_out] = t, fired[k]

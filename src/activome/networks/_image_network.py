@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from activome._checks import DEFAULT_MEMORY_LIMIT
 from activome.activity.events import Events
 from activome.errors import ActivityWarning
 from activome.networks._image_loop import draw_trains, show
@@ -171,7 +172,13 @@ def tables(layers: Layers) -> Tables:
     with warnings.catch_warnings():
         # The step of the paper is half of the shortest time constant, of a decay that is exact.
         warnings.simplefilter("ignore", ActivityWarning)
-        flat = flatten(Network(cells), layers.dt, before=True, refractory_rule="hold")
+        flat = flatten(
+            Network(cells),
+            layers.dt,
+            before=True,
+            refractory_rule="hold",
+            memory_limit=DEFAULT_MEMORY_LIMIT,
+        )
     before = 1.0 if layers.order == "symmetric" else -1.0
     rules = [
         [before * eta, eta, most, layers.dt / _TAU, _RISE]

@@ -25,16 +25,18 @@ from activome.networks.spiking._cells import (
     fire,
     linear,
     linear_alike,
+    linear_at_once,
     meta,
 )
 from activome.networks.spiking._plastic import (
-    deliver_axonal,
-    remember_spikes,
+    deliver,
+    depart,
+    list_arrivals,
     scale_drive,
     seen_from_before,
     seen_from_behind,
-    send_off,
 )
+from activome.networks.spiking._traces import remember_spikes
 
 __all__ = ["run"]
 
@@ -60,14 +62,37 @@ def _advance(
     injected: Array,
     row: Array,
     moved: Array,
+    ready: Array,
     fired: Array,
     n_fired: int,
     first: int,
     is_alike: bool,
+    is_still: bool,
 ) -> int:
     """Advance the m cells from ``first`` by one step; returns the new number of spikes."""
     inhibited = kind[4] == 1
     jumps = kind[2] == 1
+    if kind[0] == LINEAR and is_alike and is_still and not (inhibited or jumps):
+        linear_at_once(
+            m, before, par[6, 0], par[8, 0], par[0, 0], par[3, 0], par[4, 0],
+            par[11, 0] * par[10, 0], v, exc, row, left,
+        )  # fmt: skip
+        return fire(
+            0,
+            m,
+            kind[1] == 1,
+            False,
+            subtract,
+            par,
+            v,
+            u,
+            theta,
+            left,
+            ready,
+            fired,
+            n_fired,
+            first,
+        )
     if is_alike:
         arrive_alike(m, before, par[6, 0], par[8, 0], exc, row)
         if inhibited:
@@ -91,13 +116,10 @@ def _advance(
         decay(0, m, par[6], exc)
         if inhibited:
             decay(0, m, par[7], inh)
-    opened = n_fired
-    n_fired = fire(
-        0, m, kind[1] == 1, kind[0] == META, subtract, par, v, u, theta, left, fired, n_fired
-    )
-    for k in range(opened, n_fired):
-        fired[k] += first
-    return n_fired
+    return fire(
+        0, m, kind[1] == 1, kind[0] == META, subtract, par, v, u, theta, left, ready, fired,
+        n_fired, first,
+    )  # fmt: skip
 
 
 @kernel()
@@ -158,12 +180,14 @@ def run(
     pending: Array,
     delay: Array,
     back_ptr: Array,
-    back_synapse: Array,
-    back_source: Array,
-    back_delay: Array,
-    past_ptr: Array,
-    past: Array,
-    cursor: Array,
+    back: Array,
+    away_cells: Array,
+    away_steps: Array,
+    n_away: Array,
+    window: Array,
+    runs: Array,
+    arrived: Array,
+    behind: Array,
     fade: Array,
     latest: Array,
     trace_step: Array,
@@ -186,35 +210,43 @@ def run(
     n = v.size
     n_rows = ring.shape[0]
     moved = np.empty(tables.shape[2])
-    n_past = past_ptr.shape[0]
+    ready = np.zeros(-(-tables.shape[2] // 8) * 8, np.uint8)
     before, subtract = flags[0] == 1, flags[1] == 1
     shift = 0 if before else 1
     is_plastic = flags[2] == 1
     is_alike = np.empty(tables.shape[0], np.bool_)
     for k in range(tables.shape[0]):
         is_alike[k] = (tables[k] == tables[k, :, :1]).all()
+    n_arrived = np.zeros(projection.shape[0], np.int64)
     event = np.searchsorted(event_step, first)
     n_out = 0
     for t in range(first, last):
         if n_out + n > spike_step.size:
             return t, n_out
         slot = t % n_rows
-        if is_plastic:
-            deliver_axonal(
-                t, shift, n, projection, ptr, target, weight, delay, past_ptr, past, cursor, ring
-            )
+        for q in range(projection.shape[0] if is_plastic else 0):
+            n_arrived[q] = 0
+            waits = projection[q, 4] == 1 and projection[q, 5] == 1
+            if waits and window[q, 0] < n_away[0]:
+                list_arrivals(
+                    t, q, projection, runs, away_cells, away_steps, n_away, window, arrived,
+                    n_arrived,
+                )  # fmt: skip
+                if before:
+                    deliver(q, projection, target, weight, arrived, n_arrived, ring[slot])
         n_fired = at = 0
         begin = event
         for p in range(start.size - 1):
             lo, hi = start[p], start[p + 1]
             kind = kinds[p, 0]
-            opened = n_fired
+            opened, is_still = n_fired, True
             while event < event_step.size and event_step[event] == t and event_unit[event] < hi:
                 if kind == SOURCE:
                     fired[n_fired] = event_unit[event]
                     n_fired += 1
                 else:
                     injected[event_unit[event]] += event_value[event]
+                    is_still = False
                 event += 1
             if kind != SOURCE:
                 while at < chunk.shape[0] and chunk[at, 0] < hi:
@@ -223,7 +255,7 @@ def run(
                     n_fired = _advance(
                         z - a, n, before, subtract, kinds[p], par, v[a:z], u[a:z], exc[a:z],
                         inh[a:z], theta[a:z], left[a:z], injected[a:z], ring[slot, a:], moved,
-                        fired, n_fired, a, is_alike[chunk[at, 2]],
+                        ready, fired, n_fired, a, is_alike[chunk[at, 2]], is_still,
                     )  # fmt: skip
                     at += 1
                 if kinds[p, 3] > 0:
@@ -246,15 +278,12 @@ def run(
                     n_out += 1
         for k in range(begin, event):
             injected[event_unit[k]] = 0.0
-        if is_plastic:
-            row = t % n_past
-            past_ptr[row, 0] = n_fired
-            past[row, :n_fired] = fired[:n_fired]
-            past_ptr[row, 1] = t
-            send_off(row, projection, ptr, fired, n_fired, cursor)
+        if is_plastic and n_fired > 0:
+            depart(t, fired, n_fired, projection, away_cells, away_steps, n_away, window)
             remember_spikes(
-                t, fired, n_fired, projection, rule, latest, trace_step, trace_value, trace_count
-            )
+                t, fired, n_fired, projection, rule, fade, latest, trace_step, trace_value,
+                trace_count,
+            )  # fmt: skip
         # Spikes enter the ring before any weight changes; plastic rows do so on their own below.
         p = 0
         for k in range(n_fired):
@@ -265,31 +294,31 @@ def run(
                 q = out_projection[e]
                 base = projection[q, 0] + i - start[p]
                 _send(slot + shift, ptr[base], ptr[base + 1], target, weight, delay, ring)
-        if is_plastic:
-            for q in range(projection.shape[0]):
-                if projection[q, 4] == 0:
-                    continue
-                behind_first = projection[q, 6] == 1
-                for turn in range(2):
-                    if (turn == 0) == behind_first:
+        for q in range(projection.shape[0] if is_plastic else 0):
+            if projection[q, 4] == 0:
+                continue
+            # Asked here, not there: calls that do nothing cost a third of the time.
+            is_axonal, behind_first = projection[q, 5] == 1, projection[q, 6] == 1
+            is_seen = n_fired > 0 if is_axonal else window[q, 0] < n_away[0]
+            for turn in range(2):
+                if (turn == 0) == behind_first:
+                    if is_seen:
                         seen_from_behind(
-                            t, q, projection, rule, weight, pending, back_ptr, back_synapse,
-                            back_source, back_delay, past_ptr, past, fade, latest, trace_step,
-                            trace_value, trace_count,
+                            t, q, projection, rule, runs, weight, pending, back_ptr, back, fired,
+                            n_fired, away_cells, away_steps, n_away, window, behind, fade, latest,
+                            trace_step, trace_value, trace_count,
                         )  # fmt: skip
-                    else:
-                        seen_from_before(
-                            t, q, shift, n, projection, rule, ptr, target, weight, pending, delay,
-                            past_ptr, past, cursor, fade, latest, trace_step, trace_value,
-                            trace_count, ring,
-                        )  # fmt: skip
-                # Asked here, not there: a call that does nothing costs a third of the time.
-                if projection[q, 16] == 1:
-                    scale_drive(
-                        t, q, n, projection, rule, weight, pending, back_ptr, back_synapse,
-                        back_source, back_delay, fired, n_fired, trace_step, trace_value,
-                        trace_count,
+                elif n_fired > 0 or n_arrived[q] > 0:
+                    seen_from_before(
+                        t, q, shift, projection, rule, ptr, target, weight, pending, delay, fired,
+                        n_fired, arrived, n_arrived, fade, latest, trace_step, trace_value,
+                        trace_count, ring,
                     )  # fmt: skip
+            if projection[q, 16] == 1 and n_fired > 0:
+                scale_drive(
+                    t, q, projection, rule, weight, pending, back_ptr, back, fired, n_fired,
+                    trace_step, trace_value, trace_count,
+                )  # fmt: skip
         if watch_unit.size and (t - origin) % watch_every == 0:
             w = (t - origin) // watch_every
             for k in range(watch_unit.size):

@@ -11,11 +11,12 @@ import numpy as np
 from activome._checks import check_memory
 from activome.errors import ActivityWarning, ParameterError
 from activome.networks.spiking._cells import PARAMETERS
-from activome.networks.spiking._plastic import fading
+from activome.networks.spiking._plastic import LISTED_AT_ONCE
+from activome.networks.spiking._plastic_tables import backwards, begin_of_runs, write_rule
+from activome.networks.spiking._traces import fading
 from activome.networks.spiking.homeostasis import DriveHomeostasis
 from activome.networks.spiking.network import Network, Population
 from activome.networks.spiking.neurons import LIF, IFCondExp, IFCurrExp, MetaNeuron, SpikeSource
-from activome.networks.spiking.plasticity import PairSTDP, SymmetricSTDP
 from activome.networks.spiking.projections import Projection
 
 __all__ = ["Flat", "State", "flatten", "fresh_state", "in_chunks"]
@@ -23,12 +24,11 @@ __all__ = ["Flat", "State", "flatten", "fresh_state", "in_chunks"]
 Array = np.ndarray[Any, Any]
 _KINDS = {SpikeSource: 0, LIF: 1, IFCurrExp: 1, IFCondExp: 2, MetaNeuron: 3}
 _LONGEST = 32_767
-_NEVER = -(2**62)
-_N_COLUMNS, _N_NUMBERS = 20, 10
+_N_COLUMNS, _N_NUMBERS = 21, 10
 # Steps for which the decay of a trace is tabled.
-_FADING = 1024
+_FADING = 1 << 14
 _BLOCK = 1 << 20
-_CHUNK = 512
+_CHUNK = 1024
 
 
 @dataclass
@@ -50,9 +50,8 @@ class Flat:
     out_ptr: Array
     out_projection: Array
     back_ptr: Array
-    back_synapse: Array
-    back_source: Array
-    back_delay: Array
+    back: Array
+    runs: Array
     fade: Array
     slices: list[slice]
     n_rows: int
@@ -69,6 +68,14 @@ class Flat:
         """Whether any projection changes in the loop."""
         return bool((self.projection[:, 4] == 1).any())
 
+    def rooms(self) -> tuple[Array, Array]:
+        """Return room for the synapses that spikes reach in a step, and for those behind one."""
+        is_plastic = self.projection[:, 4] == 1
+        sizes = [here.stop - here.start + LISTED_AT_ONCE for here in self.slices]
+        listed = [size for size, plastic in zip(sizes, is_plastic, strict=True) if plastic]
+        kind = self.runs.dtype
+        return np.empty(sum(listed), kind), np.empty(max(listed, default=0), kind)
+
 
 @dataclass
 class State:
@@ -84,16 +91,19 @@ class State:
     ring: Array
     weight: Array
     pending: Array
-    past_ptr: Array
-    past: Array
-    cursor: Array
+    away_cells: Array
+    away_steps: Array
+    n_away: Array
+    window: Array
     latest: Array
     trace_step: Array
     trace_value: Array
     trace_count: Array
 
 
-def flatten(network: Network, dt: float, *, before: bool, refractory_rule: str) -> Flat:
+def flatten(
+    network: Network, dt: float, *, before: bool, refractory_rule: str, memory_limit: float
+) -> Flat:
     """Build the arrays of a network for one step of the clock."""
     populations = network.populations
     start = np.concatenate([[0], np.cumsum([p.n for p in populations])]).astype(np.int64)
@@ -119,7 +129,9 @@ def flatten(network: Network, dt: float, *, before: bool, refractory_rule: str) 
     kinds[:, 4] = [
         any(q.post == name and q.receptor == "inh" for q in network.projections) for name in names
     ]
-    return _with_synapses(network, dt, names, start, kinds, adaptation, par, theta)
+    return _with_synapses(
+        network, dt, names, start, kinds, adaptation, par, theta, memory_limit=memory_limit
+    )
 
 
 def in_chunks(flat: Flat, par: Array) -> tuple[Array, Array]:
@@ -219,6 +231,8 @@ def _with_synapses(
     adaptation: Array,
     par: Array,
     theta: Array,
+    *,
+    memory_limit: float,
 ) -> Flat:
     projections = network.projections
     where = {name: k for k, name in enumerate(names)}
@@ -232,7 +246,9 @@ def _with_synapses(
     n_ptr = n_synapse = n_back = n_trace = 0
     slices: list[slice] = []
     ptrs: list[Array] = []
-    backs: list[tuple[Array, Array, Array, Array]] = []
+    backs: list[tuple[Array, Array]] = []
+    runs: list[Array] = []
+    n_run = n_listed = 0
     for k, (q, steps) in enumerate(zip(projections, delays, strict=True)):
         low, high = (int(steps.min()), int(steps.max())) if q.n_synapses else (1, 1)
         pre, post = start[where[q.pre]], start[where[q.post]]
@@ -242,11 +258,19 @@ def _with_synapses(
         slices.append(slice(n_synapse, n_synapse + q.n_synapses))
         ptrs.append(q.ptr + n_synapse if n_synapse else q.ptr)
         if changes[k]:
-            _write_rule(q, dt, projection[k], rule[k])
-            projection[k, 19] = projection[:k, 5].sum()
+            write_rule(q, dt, projection[k], rule[k])
+            projection[k, 19:21] = n_run, n_listed
             fade[k] = [fading(rate, _FADING) for rate in rule[k, :2]]
             projection[k, 11:14] = n_back, n_trace, n_trace + q.n_pre
-            backs.append(_backwards(q, steps, n_synapse, sum(b[1].size for b in backs)))
+            first_back = sum(len(b[1]) for b in backs)
+            is_axonal = projection[k, 5] == 1
+            backs.append(
+                backwards(q, steps, n_synapse, first_back, is_axonal and not projection[k, 16])
+            )
+            first = n_synapse if is_axonal else first_back
+            runs.append(begin_of_runs(q, steps, first, is_axonal, memory_limit))
+            n_run += runs[-1].size
+            n_listed += q.n_synapses + LISTED_AT_ONCE
             n_back += q.n_post + 1
             n_trace += q.n_pre + q.n_post
         else:
@@ -254,6 +278,9 @@ def _with_synapses(
         n_ptr += q.n_pre + 1
         n_synapse += q.n_synapses
     longest = int(projection[:, 15].max(initial=1))
+    # What waits on the axon enters the ring when it arrives, and needs no row for its delay.
+    waits = (projection[:, 4] == 1) & (projection[:, 5] == 1)
+    ahead = int(projection[~waits, 15].max(initial=1))
     kinds_of_delay = {int(d) for s in delays if s.size for d in (s.min(), s.max())}
     same = not any(changes) and len(kinds_of_delay) <= 1
     column = (
@@ -286,13 +313,12 @@ def _with_synapses(
         np.concatenate([[0], np.cumsum([len(o) for o in out])]).astype(np.int64),
         np.array([k for o in out for k in o], np.int64),
         _joined([b[0] for b in backs], np.int64),
-        _joined([b[1] for b in backs], np.int64),
-        _joined([b[2] for b in backs], np.int32),
-        _joined([b[3] for b in backs], np.int16),
+        np.concatenate([b[1] for b in backs]) if backs else np.zeros((0, 3), np.int32),
+        _joined(runs, np.int32),
         fade,
         slices,
+        ahead + 2,
         longest + 2,
-        longest + 2 if any(changes) else 1,
         n_trace,
     )
 
@@ -316,69 +342,23 @@ def _first_empty(parts: list[Array], dtype: Any) -> Array:
     return next((part for part in parts if part.size), np.ones(1, dtype))
 
 
-def _backwards(
-    q: Projection, steps: Array, first_synapse: int, first_back: int
-) -> tuple[Array, Array, Array, Array]:
-    """Index the synapses by the cell behind them, sorted by delay within each."""
-    delay = np.broadcast_to(steps, q.n_synapses)
-    source = np.repeat(np.arange(q.n_pre, dtype=np.int32), np.diff(q.ptr))
-    # Two stable sorts: numpy sorts numbers of 16 bits by their digits.
-    by_delay = np.argsort(delay, kind="stable")
-    cell = q.target[by_delay].astype(np.uint16 if q.n_post <= 1 << 16 else np.int32)
-    order = by_delay[np.argsort(cell, kind="stable")]
-    ptr = np.zeros(q.n_post + 1, np.int64)
-    np.cumsum(np.bincount(q.target, minlength=q.n_post), out=ptr[1:])
-    return ptr + first_back, order + first_synapse, source[order], delay[order]
-
-
-def _write_rule(q: Projection, dt: float, columns: Array, numbers: Array) -> None:
-    columns[4] = 1
-    numbers[4:6] = -np.inf, np.inf
-    numbers[:2], numbers[9] = 1.0, 1.0
-    rule = q.plasticity
-    if isinstance(rule, PairSTDP):
-        columns[5:11] = (
-            rule.delay == "axonal",
-            rule.trigger == "presynaptic",
-            rule.zero_lag == "depress",
-            rule.zero_lag == "potentiate",
-            ("additive", "multiplicative", "once").index(rule.weight_rule),
-            rule.pairing == "nearest",
-        )
-        numbers[:6] = (
-            dt / rule.tau_plus,
-            dt / rule.tau_minus,
-            rule.a_plus,
-            rule.a_minus,
-            rule.w_min,
-            rule.w_max,
-        )
-    elif isinstance(rule, SymmetricSTDP):
-        columns[5], columns[8] = rule.delay == "axonal", True
-        rate = dt / rule.tau
-        numbers[:6] = rate, rate, rule.eta, -rule.eta, 0.0, rule.w_max
-        numbers[9] = rule.increment
-    for held in q.homeostasis:
-        if isinstance(held, DriveHomeostasis):
-            columns[16] = True
-            numbers[6:9] = held.factor * held.drive_threshold, held.eta, held.window / dt
-
-
 def fresh_state(flat: Flat, weight: Array, memory_limit: float) -> State:
     """Return a network at rest, with some weights."""
-    n, n_axonal = flat.n_cells, int(flat.projection[:, 5].sum())
-    depth = 1 << flat.n_past.bit_length()  # a power of two, above the steps that are looked back
-    n_bytes = 8.0 * (2 * n * flat.n_rows + 6 * n) + 8.0 * n * flat.n_past * (1 + 2 * n_axonal)
+    n = flat.n_cells
+    # A power of two, above the spikes of a cell in the steps that are looked back.
+    least = int(flat.par[PARAMETERS.index("hold")].min()) + 1
+    depth = 1 << (flat.n_past // least + 1).bit_length()
+    # All cells may fire in every step, and be seen until the longest delay is over.
+    n_away = n * flat.n_past if flat.is_plastic else 0
+    n_bytes = 8.0 * (2 * n * flat.n_rows + 6 * n) + 12.0 * n_away + flat.runs.nbytes
     n_bytes += 16.0 * flat.n_traces * depth + (8.0 * weight.size if flat.is_plastic else 0.0)
     check_memory(
         n_bytes,
         owner="simulate",
-        what=f"the state of {n} cells with delays of up to {flat.n_rows - 2} steps",
+        what=f"the state of {n} cells with delays of up to {flat.n_past - 2} steps",
         cure="Shorten the longest delay, make dt larger, or raise memory_limit.",
         limit=memory_limit,
     )
-    past_ptr = np.zeros((flat.n_past, 2), np.int64)
-    past_ptr[:, 1] = _NEVER
     return State(
         0,
         flat.par[0].copy(),
@@ -389,11 +369,12 @@ def fresh_state(flat: Flat, weight: Array, memory_limit: float) -> State:
         np.zeros(n, np.int64),
         np.zeros((flat.n_rows, 2 * n)),
         weight,
-        weight.copy() if flat.is_plastic else np.empty(0),
-        past_ptr,
-        np.zeros((flat.n_past, n if flat.is_plastic else 0), np.int64),
-        np.zeros((n_axonal, flat.n_past, n if n_axonal else 0, 2), np.int64),
-        np.tile([float(_NEVER), 0.0], (flat.n_traces, 1)),
+        weight.copy() if flat.is_plastic else np.empty(0, weight.dtype),
+        np.zeros(n_away, np.int32),
+        np.zeros(n_away, np.int64),
+        np.zeros(1, np.int64),
+        np.zeros((flat.projection.shape[0], 2), np.int64),
+        np.zeros(4 * flat.n_traces),
         np.zeros((flat.n_traces, depth), np.int64),
         np.zeros((flat.n_traces, depth)),
         np.zeros(flat.n_traces, np.int64),

@@ -1,18 +1,16 @@
-"""Plastic synapses in the loop of the engine: traces, and what both sides see of each other.
+"""Plastic synapses in the loop of the engine: who arrives, and what both sides see of each other.
 
-A trace is kept as a short list of its values just after the last spikes of a cell, so that a
-synapse can read it as it was a delay ago; the last of all is kept once more in ``latest`` (step,
-value), which is small enough for the fastest cache. A cursor says, for each spike on its way, from
-which to which synapse of its row it reaches in this step: rows are sorted by delay. Columns of
+Synapses that take part in a step are listed first, then worked off without a branch: a row is
+sorted by delay, and ``runs`` says for each cell and delay where its synapses begin. Columns of
 ``projection`` (int64) are: 0 where its row pointers begin, 1 first cell before, 2 first cell
 behind, 3 number of cells behind, 4 kind (0 static, 1 plastic), 5 where the delay lies (0 dendritic,
 1 axonal), 6 trigger (0 immediate, 1 presynaptic), 7 whether the cell before sees equal times, 8
 whether the one behind does, 9 how changes depend on the weight (0 not, 1 multiplicative, 2 once),
 10 nearest, 11 where back pointers begin, 12 where traces before begin, 13 where traces behind
 begin, 14 and 15 smallest and largest delay, 16 whether drive is held, 17 number of cells before, 18
-the offset of its targets, 19 which table of cursors is its own. Columns of ``rule`` (float64) are:
-0 dt / tau_plus, 1 dt / tau_minus, 2 a_plus, 3 a_minus, 4 w_min, 5 w_max, 6 drive wanted, 7 eta, 8
-window in steps, 9 rise of a trace.
+the offset of its targets, 19 where its runs begin, 20 where its list of arrivals begins. Columns of
+``rule`` (float64) are: 0 dt / tau_plus, 1 dt / tau_minus, 2 a_plus, 3 a_minus, 4 w_min, 5 w_max, 6
+drive wanted, 7 eta, 8 window in steps, 9 rise of a trace.
 """
 
 from __future__ import annotations
@@ -22,158 +20,108 @@ from typing import Any
 import numpy as np
 
 from activome._compile import kernel
+from activome.networks.spiking._traces import NEVER, read_further
 
 __all__ = [
-    "deliver_axonal",
-    "fading",
-    "remember_spikes",
+    "LISTED_AT_ONCE",
+    "deliver",
     "scale_drive",
     "seen_from_before",
     "seen_from_behind",
-    "send_off",
 ]
 
 Array = np.ndarray[Any, Any]
-_NEVER = -(2**62)
+# Synapses that are listed whether they are there or not: room that a list needs at its end.
+LISTED_AT_ONCE = 8
 
 
 @kernel()
-def _remember(
-    t: int,
-    k: int,
-    rate: float,
-    rise: float,
-    nearest: bool,
-    latest: Array,
-    step: Array,
-    value: Array,
-    count: Array,
-) -> None:
-    j = count[k] & (step.shape[1] - 1)
-    new = rise
-    if count[k] > 0 and not nearest:
-        new = latest[k, 1] * np.exp(-(t - int(latest[k, 0])) * rate) + rise
-    step[k, j] = t
-    value[k, j] = new
-    latest[k, 0] = t
-    latest[k, 1] = new
-    count[k] += 1
-
-
-@kernel()
-def fading(rate: float, n: int) -> Array:
-    """Return exp(-k rate) for k below n, to the bit as the loop would compute it."""
-    table = np.empty(n)
-    for k in range(n):
-        table[k] = np.exp(-k * rate)
-    return table
-
-
-@kernel()
-def _read(k: int, limit: int, rate: float, step: Array, value: Array, count: Array) -> float:
-    """Return the trace of cell ``k`` at time ``limit``, from spikes not later than that."""
-    mask = step.shape[1] - 1
-    n = count[k]
-    for back in range(1, min(n, mask + 1) + 1):
-        j = (n - back) & mask
-        if step[k, j] <= limit:
-            return float(value[k, j] * np.exp(-(limit - step[k, j]) * rate))
-    return 0.0
-
-
-@kernel()
-def send_off(
-    row: int, projection: Array, ptr: Array, fired: Array, n_fired: int, cursor: Array
-) -> None:
-    """Let the spikes of this step begin at the first synapse of their rows."""
-    for q in range(projection.shape[0]):
-        if projection[q, 4] == 0 or projection[q, 5] == 0:
-            continue
-        pre, n_pre = projection[q, 1], projection[q, 17]
-        for k in range(n_fired):
-            i = fired[k] - pre
-            if 0 <= i < n_pre:
-                cursor[projection[q, 19], row, k, 1] = ptr[projection[q, 0] + i]
-
-
-@kernel()
-def remember_spikes(
+def depart(
     t: int,
     fired: Array,
     n_fired: int,
     projection: Array,
-    rule: Array,
-    latest: Array,
-    step: Array,
-    value: Array,
-    count: Array,
+    cells: Array,
+    steps: Array,
+    n_away: Array,
+    window: Array,
 ) -> None:
-    """Add the spikes of this step to the traces of every plastic projection, on both sides."""
-    for q in range(projection.shape[0]):
-        if projection[q, 4] == 0:
+    """Add the spikes of this step to those on their way, the last one first."""
+    if n_away[0] + n_fired > cells.size:
+        gone = n_away[0]
+        for q in range(projection.shape[0]):
+            if projection[q, 4] == 1:
+                gone = min(gone, window[q, 0])
+        n = n_away[0] - gone
+        # Towards the front, from the front: what is overwritten has been moved.
+        for f in range(n):
+            cells[f], steps[f] = cells[gone + f], steps[gone + f]
+        n_away[0] = n
+        window -= gone
+    for k in range(n_fired - 1, -1, -1):
+        cells[n_away[0]], steps[n_away[0]] = fired[k], t
+        n_away[0] += 1
+
+
+@kernel()
+def _list_delayed(
+    t: int, first: int, n_cells: int, d_lo: int, d_hi: int, runs: Array, cells: Array,
+    steps: Array, n_away: int, window: Array, listed: Array,
+) -> int:  # fmt: skip
+    """List the synapses whose cell fired a delay ago, the latest first; returns their number."""
+    lo, hi = window[0], window[1]
+    while lo < n_away and steps[lo] < t - d_hi:
+        lo += 1
+    while hi < n_away and steps[hi] <= t - d_lo:
+        hi += 1
+    window[0], window[1] = lo, hi
+    width = d_hi - d_lo + 2
+    n = 0
+    for f in range(hi - 1, lo - 1, -1):
+        i = cells[f] - first
+        if i < 0 or i >= n_cells:
             continue
-        nearest = projection[q, 10] == 1
-        pre, n_pre = projection[q, 1], projection[q, 17]
-        post, n_post = projection[q, 2], projection[q, 3]
-        for k in range(n_fired):
-            i = fired[k]
-            if pre <= i < pre + n_pre:
-                at = projection[q, 12] + i - pre
-                _remember(t, at, rule[q, 0], rule[q, 9], nearest, latest, step, value, count)
-            if post <= i < post + n_post:
-                at = projection[q, 13] + i - post
-                _remember(t, at, rule[q, 1], rule[q, 9], nearest, latest, step, value, count)
+        at = np.uint64(i * width + t - steps[f] - d_lo)
+        s, end = runs[at], runs[at + np.uint64(1)]
+        # Most runs are short: some numbers too many are cheaper than a branch.
+        for j in range(LISTED_AT_ONCE):
+            listed[np.uint64(n + j)] = s + np.int32(j)
+        for j in range(LISTED_AT_ONCE, end - s):
+            listed[np.uint64(n + j)] = s + np.int32(j)
+        n += end - s
+    return n
 
 
 @kernel()
-def _first_of_delay(values: Array, lo: int, hi: int, d: int) -> int:
-    """Return the first index in [lo, hi) whose delay is at least ``d``; delays are sorted."""
-    while lo < hi:
-        middle = (lo + hi) // 2
-        if values[middle] < d:
-            lo = middle + 1
-        else:
-            hi = middle
-    return lo
-
-
-@kernel()
-def deliver_axonal(
+def list_arrivals(
     t: int,
-    shift: int,
-    n: int,
+    q: int,
     projection: Array,
-    ptr: Array,
-    target: Array,
-    weight: Array,
-    delay: Array,
-    past_ptr: Array,
-    past: Array,
-    cursor: Array,
-    ring: Array,
+    runs: Array,
+    cells: Array,
+    steps: Array,
+    n_away: Array,
+    window: Array,
+    arrived: Array,
+    n_arrived: Array,
 ) -> None:
-    """Let spikes arrive that left a delay ago, with the weights as they are now."""
-    row = (t + shift) % ring.shape[0]
-    for q in range(projection.shape[0]):
-        if projection[q, 4] == 0 or projection[q, 5] == 0:
-            continue
-        pre, n_pre = projection[q, 1], projection[q, 17]
-        own, base = projection[q, 19], projection[q, 0]
-        for d in range(projection[q, 14], projection[q, 15] + 1):
-            r = (t - d) % past_ptr.shape[0]
-            if past_ptr[r, 1] != t - d:
-                continue
-            for k in range(past_ptr[r, 0]):
-                i = past[r, k] - pre
-                if i < 0 or i >= n_pre:
-                    continue
-                hi = ptr[base + i + 1]
-                s = cursor[own, r, k, 1]
-                cursor[own, r, k, 0] = s
-                while s < hi and delay[s] == d:
-                    ring[row, target[s]] += weight[s]
-                    s += 1
-                cursor[own, r, k, 1] = s
+    """List the synapses that spikes reach in this step, after their way along the axon."""
+    n_arrived[q] = _list_delayed(
+        t, projection[q, 1], projection[q, 17], projection[q, 14], projection[q, 15],
+        runs[projection[q, 19] :], cells, steps, n_away[0], window[q], arrived[projection[q, 20] :],
+    )  # fmt: skip
+
+
+@kernel()
+def deliver(
+    q: int, projection: Array, target: Array, weight: Array, arrived: Array, n_arrived: Array,
+    entering: Array,
+) -> None:  # fmt: skip
+    """Let the spikes that arrive act on the cells behind, with the weights as they are."""
+    listed = arrived[projection[q, 20] :]
+    for e in range(n_arrived[q]):
+        s = np.uint64(listed[np.uint64(e)])
+        entering[np.uint64(target[s])] += weight[s]
 
 
 @kernel()
@@ -181,7 +129,6 @@ def seen_from_before(
     t: int,
     q: int,
     shift: int,
-    n: int,
     projection: Array,
     rule: Array,
     ptr: Array,
@@ -189,9 +136,10 @@ def seen_from_before(
     weight: Array,
     pending: Array,
     delay: Array,
-    past_ptr: Array,
-    past: Array,
-    cursor: Array,
+    fired: Array,
+    n_fired: int,
+    arrived: Array,
+    n_arrived: Array,
     fade: Array,
     latest: Array,
     step: Array,
@@ -199,48 +147,57 @@ def seen_from_before(
     count: Array,
     ring: Array,
 ) -> None:
-    """Take the spikes that reach the synapses from before: fall, then use when dendritic."""
+    """Take the spikes that reach the synapses from before: fall, then use when dendritic.
+
+    An axonal spike that acts after the step enters here, with the weight before the fall.
+    """
     is_axonal, is_late = projection[q, 5] == 1, projection[q, 6] == 1
-    pre, n_pre = projection[q, 1], projection[q, 17]
-    late = 0 if projection[q, 7] == 1 else 1
-    rate, faded = rule[q, 1], fade[q, 1]
-    # Held here: in the loop the compiler must read them anew after every change of a weight.
-    low, high, step_size, law = rule[q, 4], rule[q, 5], rule[q, 3], projection[q, 9]
-    own, base, first = projection[q, 19], projection[q, 0], projection[q, 13] - projection[q, 18]
-    d_lo = projection[q, 14] if is_axonal else 0
-    d_hi = projection[q, 15] if is_axonal else 0
+    enters, by_weight = is_axonal and shift == 1, projection[q, 9] == 1
+    rate, faded, low, high = rule[q, 1], fade[q, 1], rule[q, 4], rule[q, 5]
+    # Decay runs to t; a strict reader leaves out spikes of this very step.
+    limit, rest = (t, 1.0) if projection[q, 7] == 1 else (t - 1, faded[1])
+    amount, constant, slope = rule[q, 3], 1.0, 0.0
+    if by_weight:
+        constant, slope = -low, 1.0
+    old = pending if is_late else weight
+    first, n_faded = projection[q, 13] - projection[q, 18], np.uint64(faded.size)
+    listed, rows = arrived[projection[q, 20] :], ptr[projection[q, 0] :]
     n_rows = ring.shape[0]
-    for d in range(d_lo, d_hi + 1):
-        r = (t - d) % past_ptr.shape[0]
-        if past_ptr[r, 1] != t - d:
-            continue
-        for k in range(past_ptr[r, 0]):
-            i = past[r, k] - pre
-            if i < 0 or i >= n_pre:
+    now = (t + shift) % n_rows
+    entering = ring[now]
+    for k in range(1 if is_axonal else n_fired):
+        n, begin = n_arrived[q], 0
+        if not is_axonal:
+            i = fired[k] - projection[q, 1]
+            if i < 0 or i >= projection[q, 17]:
                 continue
-            lo, hi = ptr[base + i], ptr[base + i + 1]
-            if is_axonal:
-                lo, hi = cursor[own, r, k, 0], cursor[own, r, k, 1]
-            for s in range(lo, hi):
-                cell = first + target[s]
-                seen = 0 if is_axonal else delay[s]
-                # Decay runs to t; a strict reader leaves out spikes of this very step.
-                gap = t - seen - late - int(latest[cell, 0])
-                # A call passes every field of every array: it is worth avoiding for one product.
-                if 0 <= gap < faded.size:
-                    trace = latest[cell, 1] * faded[gap]
-                else:
-                    trace = _read(cell, t - seen - late, rate, step, value, count)
-                if late == 1:
-                    trace *= faded[1]
-                w = pending[s] if is_late else weight[s]
-                span = w - low if law == 1 else 1.0
-                w = min(high, max(low, w - step_size * trace * span))
-                weight[s] = w
-                if is_late:
-                    pending[s] = w
-                if not is_axonal:
-                    ring[(t + shift + delay[s]) % n_rows, target[s]] += w
+            begin = rows[i]
+            n = rows[i + 1] - begin
+        for e in range(n):
+            # Unsigned: the compiler need not ask whether a place is counted from the end.
+            s = np.uint64(listed[np.uint64(e)] if is_axonal else begin + e)
+            cell = np.uint64(4 * (first + target[s]))
+            until = limit if is_axonal else limit - delay[s]
+            gap, trace = until - int(latest[cell]), latest[cell + np.uint64(1)]
+            is_older = gap < 0
+            gap = until - int(latest[cell + np.uint64(2)]) if is_older else gap
+            trace = latest[cell + np.uint64(3)] if is_older else trace
+            if np.uint64(gap) < n_faded:
+                trace *= faded[np.uint64(gap)]
+            else:
+                trace = read_further(int(cell) // 4, until, rate, step, value, count)
+            if enters:
+                entering[np.uint64(target[s])] += weight[s]
+            w = old[s]
+            w = min(high, max(low, w - amount * (trace * rest) * (constant + slope * w)))
+            weight[s] = w
+            if is_late:
+                pending[s] = w
+            if not is_axonal:
+                r = now + delay[s]
+                if r >= n_rows:
+                    r -= n_rows
+                ring[np.uint64(r), np.uint64(target[s])] += w
 
 
 @kernel()
@@ -249,14 +206,18 @@ def seen_from_behind(
     q: int,
     projection: Array,
     rule: Array,
+    runs: Array,
     weight: Array,
     pending: Array,
     back_ptr: Array,
-    back_synapse: Array,
-    back_source: Array,
-    back_delay: Array,
-    past_ptr: Array,
-    past: Array,
+    back: Array,
+    fired: Array,
+    n_fired: int,
+    cells: Array,
+    steps: Array,
+    n_away: Array,
+    window: Array,
+    listed: Array,
     fade: Array,
     latest: Array,
     step: Array,
@@ -264,64 +225,57 @@ def seen_from_behind(
     count: Array,
 ) -> None:
     """Take the spikes that the synapses see from behind: rise."""
-    is_axonal, is_late = projection[q, 5] == 1, projection[q, 6] == 1
-    post, n_post = projection[q, 2], projection[q, 3]
-    late = 0 if projection[q, 8] == 1 else 1
-    rate, faded = rule[q, 0], fade[q, 0]
-    # Held here: in the loop the compiler must read them anew after every change of a weight.
-    low, high, step_size, law = rule[q, 4], rule[q, 5], rule[q, 2], projection[q, 9]
-    base, first = projection[q, 11], projection[q, 12]
-    d_lo = 0 if is_axonal else projection[q, 14]
-    d_hi = 0 if is_axonal else projection[q, 15]
-    for d in range(d_lo, d_hi + 1):
-        r = (t - d) % past_ptr.shape[0]
-        if past_ptr[r, 1] != t - d:
-            continue
-        for k in range(past_ptr[r, 0]):
-            i = past[r, k] - post
+    is_axonal, by_weight = projection[q, 5] == 1, projection[q, 9] == 1
+    is_once, post, n_post = projection[q, 9] == 2, projection[q, 2], projection[q, 3]
+    rate, faded, low, high = rule[q, 0], fade[q, 0], rule[q, 4], rule[q, 5]
+    limit, rest = (t, 1.0) if projection[q, 8] == 1 else (t - 1, faded[1])
+    amount, constant, slope = rule[q, 2], 1.0, 0.0
+    if by_weight:
+        constant, slope = high, -1.0
+    changing = pending if projection[q, 6] == 1 else weight
+    first, n_faded = projection[q, 12], np.uint64(faded.size)
+    rows = back_ptr[projection[q, 11] :]
+    n, begin = 0, 0
+    if not is_axonal:
+        n = _list_delayed(
+            t, post, n_post, projection[q, 14], projection[q, 15], runs[projection[q, 19] :],
+            cells, steps, n_away[0], window[q], listed,
+        )  # fmt: skip
+    for k in range(n_fired if is_axonal else 1):
+        if is_axonal:
+            i = fired[k] - post
             if i < 0 or i >= n_post:
                 continue
-            lo, hi = back_ptr[base + i], back_ptr[base + i + 1]
-            if not is_axonal:
-                lo = _first_of_delay(back_delay, lo, hi, d)
-            for c in range(lo, hi):
-                if not is_axonal and back_delay[c] != d:
-                    break
-                s = back_synapse[c]
-                seen = back_delay[c] if is_axonal else 0
-                cell = first + back_source[c]
-                gap = t - seen - late - int(latest[cell, 0])
-                # A call passes every field of every array: it is worth avoiding for one product.
-                if 0 <= gap < faded.size:
-                    trace = latest[cell, 1] * faded[gap]
-                else:
-                    trace = _read(cell, t - seen - late, rate, step, value, count)
-                if late == 1:
-                    trace *= faded[1]
-                w = pending[s] if is_late else weight[s]
-                if law == 2 and w > low:
-                    continue
-                span = high - w if law == 1 else 1.0
-                w = min(high, max(low, w + step_size * trace * span))
-                if is_late:
-                    pending[s] = w
-                else:
-                    weight[s] = w
+            begin = rows[i]
+            n = rows[i + 1] - begin
+        for e in range(n):
+            c = np.uint64(begin + e if is_axonal else listed[np.uint64(e)])
+            s, cell = np.uint64(back[c, 0]), np.uint64(4 * (first + back[c, 1]))
+            until = limit - back[c, 2] if is_axonal else limit
+            gap, trace = until - int(latest[cell]), latest[cell + np.uint64(1)]
+            is_older = gap < 0
+            gap = until - int(latest[cell + np.uint64(2)]) if is_older else gap
+            trace = latest[cell + np.uint64(3)] if is_older else trace
+            if np.uint64(gap) < n_faded:
+                trace *= faded[np.uint64(gap)]
+            else:
+                trace = read_further(int(cell) // 4, until, rate, step, value, count)
+            w = changing[s]
+            if not (is_once and w > low):
+                w += amount * (trace * rest) * (constant + slope * w)
+                changing[s] = min(high, max(low, w))
 
 
 @kernel()
 def scale_drive(
     t: int,
     q: int,
-    n: int,
     projection: Array,
     rule: Array,
     weight: Array,
     pending: Array,
     back_ptr: Array,
-    back_synapse: Array,
-    back_source: Array,
-    back_delay: Array,
+    back: Array,
     fired: Array,
     n_fired: int,
     step: Array,
@@ -339,16 +293,16 @@ def scale_drive(
         total = 0.0
         for turn in range(2):
             for c in range(lo, hi):
-                cell = projection[q, 12] + back_source[c]
-                reached = _NEVER
-                for back in range(1, min(count[cell], mask + 1) + 1):
-                    j = (count[cell] - back) & mask
-                    if step[cell, j] + back_delay[c] <= t:
-                        reached = step[cell, j] + back_delay[c]
+                cell = projection[q, 12] + back[c, 1]
+                reached = NEVER
+                for ago in range(1, min(count[cell], mask + 1) + 1):
+                    j = (count[cell] - ago) & mask
+                    if step[cell, j] + back[c, 2] <= t:
+                        reached = step[cell, j] + back[c, 2]
                         break
                 if t - reached > rule[q, 8]:
                     continue
-                s = back_synapse[c]
+                s = back[c, 0]
                 if turn == 0:
                     total += weight[s]
                 elif total > 0.0:

@@ -10,32 +10,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from activome._checks import (
-    DEFAULT_MEMORY_LIMIT,
-    check_choice,
-    check_integer,
-    check_memory,
-    check_number,
-)
+from activome._checks import DEFAULT_MEMORY_LIMIT, check_choice, check_memory
 from activome.activity.events import Events
 from activome.activity.schema import Activity, make
 from activome.errors import ParameterError
 from activome.networks.spiking import _inputs as inputs_of
 from activome.networks.spiking._engine import run
 from activome.networks.spiking._flatten import Flat, State, flatten, fresh_state, in_chunks
+from activome.networks.spiking._options import WATCHED, check_words, count_steps, read_record
 from activome.networks.spiking.homeostasis import SynapticScaling
 from activome.networks.spiking.network import Network
 
 __all__ = ["SimulationResult", "simulate"]
 
 Array = np.ndarray[Any, Any]
-_WATCHED = {
-    "v": ("voltage", "mV"),
-    "exc": ("activation", "nA"),
-    "inh": ("activation", "nA"),
-    "theta": ("voltage", "mV"),
-    "u": ("activation", "1"),
-}
 
 
 @dataclass(frozen=True)
@@ -150,11 +138,12 @@ def simulate(
     >>> result.spikes["cell"].time.round(4).tolist()
     [0.0109, 0.0219, 0.0329]
     """
-    _check_words(arrivals, reset_rule, refractory_rule, n_jobs, record_every)
-    n_steps = _n_steps(duration, dt)
-    flat = flatten(network, dt, before=arrivals == "before", refractory_rule=refractory_rule)
+    check_words(arrivals, reset_rule, refractory_rule, n_jobs, record_every)
+    n_steps = count_steps(duration, dt)
+    rules: Any = {"before": arrivals == "before", "refractory_rule": refractory_rule}
+    flat = flatten(network, dt, **rules, memory_limit=memory_limit)
     drives, n_trials = inputs_of.read_inputs(network, flat, inputs or {}, n_steps, dt)
-    wanted = _wanted(network, record)
+    wanted = read_record(network, record)
     if n_trials > 1 and state is not None:
         raise ParameterError("simulate: state goes on with one trial; the inputs have several.")
     if n_jobs > 1 and (flat.is_plastic or any(q.homeostasis for q in network.projections)):
@@ -196,7 +185,7 @@ class _Clock:
         flat = self.flat
         self.flags = np.zeros(3, np.int64)
         self.recorded = np.array(["spikes" in self.wanted.get(n, ()) for n in flat.names], np.int64)
-        codes = list(_WATCHED)
+        codes = list(WATCHED)
         pairs = [
             (codes.index(what), cell)
             for k, name in enumerate(flat.names)
@@ -257,6 +246,7 @@ class _Clock:
         injected, fired = np.zeros(n), np.empty(n, np.int64)
         par = flat.par if drive.offset is None else flat.par + drive.offset
         chunks = in_chunks(flat, par)
+        arrived, behind = flat.rooms()
         for stop in self.stops(origin):
             while s.step < stop:
                 s.step, n_out = run(
@@ -264,8 +254,8 @@ class _Clock:
                     s.v, s.u, s.exc, s.inh, s.theta, s.left, injected, s.ring, drive.step + origin,
                     drive.unit, drive.value, flat.out_ptr, flat.out_projection, flat.projection,
                     flat.rule, flat.ptr, flat.target, s.weight, s.pending, flat.delay,
-                    flat.back_ptr, flat.back_synapse, flat.back_source, flat.back_delay,
-                    s.past_ptr, s.past, s.cursor, flat.fade, s.latest, s.trace_step, s.trace_value,
+                    flat.back_ptr, flat.back, s.away_cells, s.away_steps, s.n_away, s.window,
+                    flat.runs, arrived, behind, flat.fade, s.latest, s.trace_step, s.trace_value,
                     s.trace_count, self.recorded, *buffers, fired, self.watch[:, 0],
                     self.watch[:, 1], watch, self.every, origin,
                 )  # fmt: skip
@@ -283,44 +273,6 @@ class _Clock:
         return steps, cells, watch
 
 
-def _check_words(arrivals: str, reset: str, refractory: str, n_jobs: int, every: int) -> None:
-    owner = "simulate"
-    check_choice(arrivals, ("before", "after"), name="arrivals", owner=owner)
-    check_choice(reset, ("value", "subtract"), name="reset_rule", owner=owner)
-    check_choice(refractory, ("hold", "brian"), name="refractory_rule", owner=owner)
-    check_integer(n_jobs, name="n_jobs", owner=owner, low=1)
-    check_integer(every, name="record_every", owner=owner, low=1)
-
-
-def _n_steps(duration: float, dt: float) -> int:
-    check_number(dt, name="dt", owner="simulate", low=0.0)
-    check_number(duration, name="duration", owner="simulate", low=0.0)
-    n = round(duration / dt)
-    if n < 1 or abs(n * dt - duration) > 1e-6 * dt:
-        raise ParameterError(
-            f"simulate: duration must be a whole number of steps; got {duration:g} ms and steps of "
-            f"{dt:g} ms."
-        )
-    return n
-
-
-def _wanted(network: Network, record: Any) -> dict[str, list[str]]:
-    names = [p.name for p in network.populations]
-    if record == "spikes":
-        return {name: ["spikes"] for name in names}
-    if not isinstance(record, Mapping):
-        raise ParameterError(
-            "simulate: record must be 'spikes' or a mapping from population to names; got "
-            f"{record!r}."
-        )
-    known = ("spikes", *_WATCHED)
-    for name, what in record.items():
-        check_choice(name, names, name="population", owner="simulate")
-        for item in [what] if isinstance(what, str) else what:
-            check_choice(item, known, name="variable", owner="simulate")
-    return {name: [what] if isinstance(what, str) else list(what) for name, what in record.items()}
-
-
 def _start(
     flat: Flat,
     state: State | None,
@@ -336,7 +288,7 @@ def _start(
     for name, values in initial.items():
         k = flat.names.index(check_choice(name, flat.names, name="population", owner="simulate"))
         for what, value in values.items():
-            check_choice(what, _WATCHED, name="variable", owner="simulate")
+            check_choice(what, WATCHED, name="variable", owner="simulate")
             array = np.asarray(value, dtype=np.float64)
             n = flat.start[k + 1] - flat.start[k]
             if array.shape not in ((), (n,)) or not np.isfinite(array).all():
@@ -379,7 +331,7 @@ def _result(
         for what in clock.wanted.get(name, ()):
             if what == "spikes":
                 continue
-            kind, units = _WATCHED[what]
+            kind, units = WATCHED[what]
             values = np.stack([d[3][:, column : column + hi - lo] for d in done])
             column += hi - lo
             states.setdefault(name, {})[what] = make(
