@@ -141,10 +141,24 @@ def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
         spiking = convert_relu(network, X, n_steps=9, encoding=encoding)
         whole = spiking.decision_function(X)
         assert whole.shape == (12, 3)
-        if encoding == "current":
-            monkeypatch.setattr("activome.networks.converted_snn._AT_ONCE", 9 * 400 * 5)
-            np.testing.assert_allclose(spiking.decision_function(X), whole, atol=1e-12)
-            monkeypatch.undo()
+        monkeypatch.setattr("activome.networks.converted_snn._AT_ONCE", 9 * 400 * 5)
+        np.testing.assert_allclose(spiking.decision_function(X), whole, atol=1e-12)
+        monkeypatch.undo()
+
+
+def test_drawn_input_comes_from_the_sample_alone() -> None:
+    network, X = dense(2, 8, 20, 3).double(), images(30, 8)
+    spiking = convert_relu(network, X, n_steps=20, encoding="poisson", random_state=4)
+    chosen = np.random.default_rng(0).permutation(30)[:11]
+    np.testing.assert_array_equal(spiking.predict(X[chosen]), spiking.predict(X)[chosen])
+    whole, part = spiking.spikes(X), spiking.spikes(X[chosen])
+    for name in whole:
+        np.testing.assert_array_equal(part[name].values, whole[name].values[chosen])
+    # Fewer steps are the first of the many; another seed draws other spikes.
+    fewer = spiking.spikes(X, 6)["input"].values
+    np.testing.assert_array_equal(fewer, whole["input"].values[:, :6])
+    other = convert_relu(network, X, n_steps=20, encoding="poisson", random_state=5)
+    assert (other.spikes(X)["input"].values != whole["input"].values).mean() > 0.2
 
 
 def test_poisson_input_tends_to_the_same_classes() -> None:

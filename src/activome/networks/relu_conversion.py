@@ -59,7 +59,8 @@ def convert_relu(
     classes : array-like, shape (n_outputs,), optional
         Labels of the outputs; by default their numbers.
     random_state : int, Generator or None, default=0
-        Seed of input that is drawn.
+        Seed of input that is drawn: its spikes come from the seed and the sample alone, whichever
+        others are shown.
 
     Returns
     -------
