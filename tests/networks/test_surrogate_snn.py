@@ -137,6 +137,10 @@ def test_refusals() -> None:
         SurrogateSNN(beta=1.0).fit(X, y)
     with pytest.raises(ParameterError, match="hidden layers"):
         SurrogateSNN(()).fit(X, y)
+    with pytest.raises(ParameterError, match="hidden must be a sequence"):
+        SurrogateSNN(None).fit(X, y)  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match=r"device must be one that torch has.*'gpu7'"):
+        SurrogateSNN(device="gpu7").fit(X, y)
     with pytest.raises(ParameterError, match="dropout must be in"):
         SurrogateSNN(dropout=1.0).fit(X, y)
     with pytest.raises(ParameterError, match="unknown schedule 'linear'"):

@@ -274,6 +274,13 @@ def test_refusals() -> None:
             Tempotron(**{name: value}).fit(X, y)
     with pytest.raises(ActivityError, match="at least two classes; got 1 class"):
         Tempotron().fit(X, np.zeros(10))
+    for labels, said in (
+        (np.where(y, np.nan, 1.0), "Input y contains NaN"),
+        (X[:, 0], "Unknown label type: continuous"),
+        (np.stack([y, y], axis=1), "y should be a 1d array"),
+    ):
+        with pytest.raises(ActivityError, match=f"^Tempotron.fit: {said}"):
+            Tempotron().fit(X, labels)
     X[3, 2] = -np.inf
     with pytest.raises(ActivityError, match="minus infinity; 1 of 50 are, the first at sample 3"):
         Tempotron().fit(X, y)

@@ -179,7 +179,7 @@ class SurrogateSNN(SpikeClassifier):
         SurrogateSpike(self.surrogate, self.slope)
         choices: tuple[tuple[str, tuple[str, ...]], ...] = (
             ("encoding", ENCODINGS), ("reset", ("subtract", "zero")),
-            ("reset_order", ("immediate", "delayed")), ("schedule", ("constant", "cosine")),
+            ("reset_order", ("immediate", "delayed")),
         )  # fmt: skip
         for name, known in choices:
             check_choice(getattr(self, name), known, name=name, owner=owner)

@@ -10,8 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from activome._checks import check_integer, check_number
 from activome._random import RandomState, spawn_generators
@@ -19,6 +18,7 @@ from activome.activity.estimators.sample import SampleEstimator
 from activome.activity.events import Events
 from activome.activity.stacking import SampleIndex
 from activome.errors import ActivityError, ConvergenceWarning, ParameterError
+from activome.networks._labels import encode_labels
 from activome.networks._tempotron_kernel import decays, gather, learn_epoch, peaks, raise_peaks
 
 __all__ = ["Tempotron"]
@@ -143,11 +143,7 @@ class Tempotron(ClassifierMixin, SampleEstimator):
         owner = "Tempotron.fit"
         self._check_parameters()
         spikes = _spikes_of(values, owner)
-        check_classification_targets(target)
-        labels = column_or_1d(target, warn=True)
-        self.classes_, codes = np.unique(labels, return_inverse=True)
-        if self.classes_.size < 2:
-            raise ActivityError(f"{owner}: there must be at least two classes; got 1 class.")
+        self.classes_, codes = encode_labels(target, owner)
         wanted = [1] if self.classes_.size == 2 else range(self.classes_.size)
         generators = spawn_generators(self.random_state, len(wanted))
         left = decays(spikes.time, spikes.offsets, self.tau_m, self.tau_s)

@@ -44,7 +44,7 @@ class TimeToFirstSpikeNet(SpikeClassifier):
     Inputs fire at ``t_max (1 - x)``, in units of the synaptic time constant. Cells do not leak:
     with synaptic currents that decay exponentially, and z = exp(t), the first spike of a cell is
     ``z = sum w_i z_i / (sum w_i - 1)`` over the inputs before it, which is differentiated exactly.
-    The loss is the cross entropy of ``-t`` over the outputs, a cost that pulls cells with little
+    The loss is the cross entropy of ``-z`` over the outputs, a cost that pulls cells with little
     weight towards firing, and the sum of squared weights.
 
     Parameters
@@ -56,6 +56,8 @@ class TimeToFirstSpikeNet(SpikeClassifier):
         then by loss.
     lr : float, default=2e-3
         Learning rate of Adam.
+    schedule : {"constant", "cosine"}, default="cosine"
+        Whether the learning rate stays, or falls to 0 over the training like half a cosine.
     weight_cost : float in [0, inf), default=1.0
         Cost of a sum of weights onto a cell that falls short of 1.2.
     l2 : float in [0, inf), default=1e-4
@@ -129,6 +131,7 @@ class TimeToFirstSpikeNet(SpikeClassifier):
         n_epochs: int = 6,
         *,
         lr: float = 2e-3,
+        schedule: Literal["constant", "cosine"] = "cosine",
         weight_cost: float = 1.0,
         l2: float = 1e-4,
         kernel: Literal["exponential", "srm"] = "exponential",
@@ -142,6 +145,7 @@ class TimeToFirstSpikeNet(SpikeClassifier):
         self.hidden = hidden
         self.n_epochs = n_epochs
         self.lr = lr
+        self.schedule = schedule
         self.weight_cost = weight_cost
         self.l2 = l2
         self.kernel = kernel
@@ -209,13 +213,13 @@ class TimeToFirstSpikeNet(SpikeClassifier):
         best: dict[str, Any] = {"merit": (-1.0, 0.0)}
 
         def loss(model: Any, batch: Any, generator: torch.Generator) -> Any:
-            logits = model(batch[0])[-1].neg()
+            logits = _evidence(model(batch[0])[-1])
             found = nn.functional.cross_entropy(logits, batch[1])
             return found + model.cost(self.weight_cost, self.l2), {}
 
         def judge(model: nn.Module, step: int) -> Mapping[str, float]:
-            blocks = [model(part)[-1].neg() for part in judged[0].split(self.batch_size * 4)]
-            logits = torch.cat(blocks)
+            parts = judged[0].split(self.batch_size * 4)
+            logits = torch.cat([_evidence(model(part)[-1]) for part in parts])
             is_right = logits.argmax(dim=1) == judged[1]
             missed = nn.functional.cross_entropy(logits, judged[1])
             return {"accuracy": float(is_right.float().mean()), "missed": float(missed)}
@@ -233,6 +237,7 @@ class TimeToFirstSpikeNet(SpikeClassifier):
             n_epochs=self.n_epochs,
             batch_size=self.batch_size,
             lr=self.lr,
+            schedule=self.schedule,
             seed=seed,
             device=self.device,
             grad_clip=1.0,
@@ -271,7 +276,7 @@ class TimeToFirstSpikeNet(SpikeClassifier):
         return dict(zip(self._names(), layers, strict=True))
 
     def _logits(self, values: Array) -> Array:
-        return -self._times(values)["output"]
+        return _evidence(torch.from_numpy(self._times(values)["output"])).numpy()
 
     def _step(self) -> float:
         return 1.0 / _BINS_PER_TAU
@@ -333,6 +338,11 @@ class _OnceLayers(nn.Module):
             total = total + weight_cost * (_LEAST_SUM - weight.sum(dim=0)).relu().sum()
             total = total + l2 * weight.square().sum()
         return total
+
+
+def _evidence(t: Tensor) -> Tensor:
+    """Return ``-z``: times differ too little for a cross entropy of their own to sharpen."""
+    return t.exp().neg()
 
 
 def _keep_back(codes: Array, fraction: float, seed: int) -> tuple[Array, Array]:
