@@ -210,6 +210,21 @@ def test_labels_of_trials_are_kept() -> None:
     np.testing.assert_array_equal(spiking.predict(labelled), spiking.predict(X))
 
 
+@pytest.mark.parametrize("encoding", ["current", "poisson"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_other_precisions(encoding: Any, dtype: torch.dtype) -> None:
+    network, X = dense(4, 6, 9, 3), images(200, 6).astype(np.float32)
+    single = convert_relu(network, X, encoding=encoding, n_steps=400)
+    spiking = convert_relu(dense(4, 6, 9, 3).to(dtype), X, encoding=encoding, n_steps=400)
+    assert np.mean(spiking.predict(X) == single.predict(X)) > 0.9
+    found = spiking.operations(X).spikes_per_unit
+    for name, raster in spiking.spikes(X).items():
+        np.testing.assert_allclose(found[name], raster.values.sum(axis=(0, 1)) / 200)
+    if dtype == torch.float64 and encoding == "poisson":
+        # The same draws, for the numbers are the same.
+        np.testing.assert_array_equal(spiking.spikes(X)["input"], single.spikes(X)["input"])
+
+
 def test_the_module_stays_as_it_was() -> None:
     network, X = convolutional(), images(5, 2, 10, 10)
     before = {k: v.clone() for k, v in network.state_dict().items()}
@@ -274,6 +289,11 @@ def test_refusals() -> None:
         convert_relu(network, X, percentile=1.0)
     with pytest.raises(ParameterError, match="n_steps must be an integer at least 1"):
         convert_relu(network, X, n_steps=0)
+    broken = dense(0, 4, 5, 2)
+    with torch.no_grad():
+        broken[2].weight[0, 0] = np.nan
+    with pytest.raises(ParameterError, match="finite; some of the layer at '2' are NaN"):
+        convert_relu(broken, X)
     with pytest.raises(ParameterError, match="Sequential"):
         convert_relu(nn.Linear(2, 2), X)
     with pytest.raises(ActivityError, match="from 0 to 1; they run from 0"):

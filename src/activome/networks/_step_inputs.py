@@ -73,6 +73,7 @@ def encode(values: Tensor, encoding: str, n_steps: int, source: torch.Generator 
 
 
 def _drawn_by_content(values: Tensor, n_steps: int, seed: int) -> Tensor:
-    samples = values.numpy(force=True)
+    # In float64 a sample is the same numbers for networks of every precision.
+    samples = values.double().numpy(force=True)
     drawn = [content_generator(seed, one).random((n_steps, *one.shape)) for one in samples]
     return torch.from_numpy(np.stack(drawn, axis=1))

@@ -227,7 +227,7 @@ class ConvertedSNN(nn.Module):
         parts: dict[str, list[Array]] = {}
         for layers in self._blocks(samples, steps):
             for name, z, _, _ in layers:
-                flat = z.flatten(2).transpose(0, 1).numpy(force=True).astype(bool)
+                flat = z.flatten(2).transpose(0, 1).bool().numpy(force=True)
                 parts.setdefault(name, []).append(flat)
         return {
             name: label_spikes(np.concatenate(blocks), index, "ConvertedSNN")
@@ -278,7 +278,7 @@ class ConvertedSNN(nn.Module):
         totals: dict[str, Array] = {}
         for layers in self._blocks(samples, steps):
             for name, z, _, _ in layers:
-                count = z.sum(dim=(0, 1)).numpy(force=True) / len(samples)
+                count = z.sum(dim=(0, 1), dtype=torch.float64).numpy(force=True) / len(samples)
                 totals[name] = totals.get(name, 0.0) + count
         return totals
 

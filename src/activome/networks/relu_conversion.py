@@ -73,7 +73,8 @@ def convert_relu(
         If the samples are not finite, outside [0, 1] where spikes code them, or do not fit the
         module; or if a layer of rectifiers is silent for all of them.
     ParameterError
-        If a layer has no spiking form, or an option is outside its range.
+        If a layer has no spiking form, activations are not finite, or an option is outside its
+        range.
 
     Notes
     -----
