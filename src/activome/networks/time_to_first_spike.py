@@ -276,7 +276,8 @@ class TimeToFirstSpikeNet(SpikeClassifier):
         return dict(zip(self._names(), layers, strict=True))
 
     def _logits(self, values: Array) -> Array:
-        return _evidence(torch.from_numpy(self._times(values)["output"])).numpy()
+        found: Array = _evidence(torch.from_numpy(self._times(values)["output"])).numpy()
+        return found
 
     def _step(self) -> float:
         return 1.0 / _BINS_PER_TAU

