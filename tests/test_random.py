@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from activome._random import integer_seed, make_generator, spawn_generators
+from activome._random import content_generator, integer_seed, make_generator, spawn_generators
 from activome.errors import ParameterError
 
 
@@ -47,3 +47,17 @@ def test_integer_seeds() -> None:
     assert integer_seed(np.random.default_rng(1)) == integer_seed(np.random.default_rng(1))
     with pytest.raises(ParameterError):
         integer_seed(-1)
+
+
+def test_content_decides_what_is_drawn() -> None:
+    rows = np.array([[0.0, 0.5], [0.5, 0.0], [-0.0, 0.5]])
+    drawn = [content_generator(1, row).random() for row in rows]
+    assert drawn[0] == drawn[2]  # equal numbers
+    assert len({*drawn, content_generator(2, rows[0]).random()}) == 3
+    # The place in memory does not matter, nor the order of the axes there.
+    wide = np.zeros((2, 4))
+    wide[:, ::2] = rows[:2]
+    assert content_generator(1, wide[0, ::2]).random() == drawn[0]
+    matrix = np.arange(6.0).reshape(2, 3)
+    turned = np.asfortranarray(matrix)
+    assert content_generator(0, matrix).random() == content_generator(0, turned).random()

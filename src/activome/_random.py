@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+import hashlib
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from activome.errors import ParameterError
 
-__all__ = ["RandomState", "integer_seed", "make_generator", "spawn_generators"]
+__all__ = [
+    "RandomState",
+    "content_generator",
+    "integer_seed",
+    "make_generator",
+    "spawn_generators",
+]
 
 RandomState: TypeAlias = int | np.integer | np.random.Generator | np.random.RandomState | None
 
@@ -39,6 +46,16 @@ def make_generator(random_state: RandomState = None) -> np.random.Generator:
 def spawn_generators(random_state: RandomState, n: int) -> list[np.random.Generator]:
     """Return ``n`` independent generators, the same ones for the same integer seed."""
     return list(make_generator(random_state).spawn(n))
+
+
+def content_generator(seed: int, values: np.ndarray[Any, Any]) -> np.random.Generator:
+    """Return the generator of one sample, from a seed and the sample's own numbers.
+
+    What is drawn for a sample then does not depend on which others are there, or on its place.
+    """
+    # Adding 0 makes -0 and 0, which are equal numbers, equal bytes.
+    digest = hashlib.blake2b(np.ascontiguousarray(values + 0.0).tobytes(), digest_size=8).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest, "little")])
 
 
 def integer_seed(random_state: RandomState) -> int:

@@ -141,10 +141,24 @@ def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
         spiking = convert_relu(network, X, n_steps=9, encoding=encoding)
         whole = spiking.decision_function(X)
         assert whole.shape == (12, 3)
-        if encoding == "current":
-            monkeypatch.setattr("activome.networks.converted_snn._AT_ONCE", 9 * 400 * 5)
-            np.testing.assert_allclose(spiking.decision_function(X), whole, atol=1e-12)
-            monkeypatch.undo()
+        monkeypatch.setattr("activome.networks.converted_snn._AT_ONCE", 9 * 400 * 5)
+        np.testing.assert_allclose(spiking.decision_function(X), whole, atol=1e-12)
+        monkeypatch.undo()
+
+
+def test_drawn_input_comes_from_the_sample_alone() -> None:
+    network, X = dense(2, 8, 20, 3).double(), images(30, 8)
+    spiking = convert_relu(network, X, n_steps=20, encoding="poisson", random_state=4)
+    chosen = np.random.default_rng(0).permutation(30)[:11]
+    np.testing.assert_array_equal(spiking.predict(X[chosen]), spiking.predict(X)[chosen])
+    whole, part = spiking.spikes(X), spiking.spikes(X[chosen])
+    for name in whole:
+        np.testing.assert_array_equal(part[name].values, whole[name].values[chosen])
+    # Fewer steps are the first of the many; another seed draws other spikes.
+    fewer = spiking.spikes(X, 6)["input"].values
+    np.testing.assert_array_equal(fewer, whole["input"].values[:, :6])
+    other = convert_relu(network, X, n_steps=20, encoding="poisson", random_state=5)
+    assert (other.spikes(X)["input"].values != whole["input"].values).mean() > 0.2
 
 
 def test_poisson_input_tends_to_the_same_classes() -> None:
@@ -194,6 +208,21 @@ def test_labels_of_trials_are_kept() -> None:
     assert found.dims == ("trial", "time", "unit")
     assert found.trial.values.tolist() == list(range(10, 16))
     np.testing.assert_array_equal(spiking.predict(labelled), spiking.predict(X))
+
+
+@pytest.mark.parametrize("encoding", ["current", "poisson"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_other_precisions(encoding: Any, dtype: torch.dtype) -> None:
+    network, X = dense(4, 6, 9, 3), images(200, 6).astype(np.float32)
+    single = convert_relu(network, X, encoding=encoding, n_steps=400)
+    spiking = convert_relu(dense(4, 6, 9, 3).to(dtype), X, encoding=encoding, n_steps=400)
+    assert np.mean(spiking.predict(X) == single.predict(X)) > 0.9
+    found = spiking.operations(X).spikes_per_unit
+    for name, raster in spiking.spikes(X).items():
+        np.testing.assert_allclose(found[name], raster.values.sum(axis=(0, 1)) / 200)
+    if dtype == torch.float64 and encoding == "poisson":
+        # The same draws, for the numbers are the same.
+        np.testing.assert_array_equal(spiking.spikes(X)["input"], single.spikes(X)["input"])
 
 
 def test_the_module_stays_as_it_was() -> None:
@@ -260,6 +289,11 @@ def test_refusals() -> None:
         convert_relu(network, X, percentile=1.0)
     with pytest.raises(ParameterError, match="n_steps must be an integer at least 1"):
         convert_relu(network, X, n_steps=0)
+    broken = dense(0, 4, 5, 2)
+    with torch.no_grad():
+        broken[2].weight[0, 0] = np.nan
+    with pytest.raises(ParameterError, match="finite; some of the layer at '2' are NaN"):
+        convert_relu(broken, X)
     with pytest.raises(ParameterError, match="Sequential"):
         convert_relu(nn.Linear(2, 2), X)
     with pytest.raises(ActivityError, match="from 0 to 1; they run from 0"):

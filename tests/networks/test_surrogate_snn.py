@@ -62,15 +62,52 @@ def test_learns_every_encoding(encoding: Any) -> None:
     np.testing.assert_array_equal(model.predict(X), model.predict(X))
 
 
+def test_drawn_input_comes_from_the_sample_alone() -> None:
+    X, y = blobs()
+    model = SurrogateSNN((16,), 6, encoding="poisson", n_epochs=3, lr=0.01).fit(X, y)
+    chosen = np.random.default_rng(1).permutation(90)[:31]
+    whole, part = model.spikes(X), model.spikes(X[chosen])
+    for name in whole:
+        np.testing.assert_array_equal(part[name].values, whole[name].values[chosen])
+    proba = model.predict_proba(X)
+    np.testing.assert_allclose(model.predict_proba(X[chosen]), proba[chosen], rtol=1e-12)
+    np.testing.assert_array_equal(model.predict(X[chosen]), model.predict(X)[chosen])
+    alone = [model.predict(x[None])[0] for x in X]
+    np.testing.assert_array_equal(alone, model.predict(X))
+    # Samples that are equal draw the same; those that differ, and other seeds, do not.
+    assert (whole["input"].values[0] != whole["input"].values[3]).any()
+    before, model.seed_ = whole["input"].values, model.seed_ + 1
+    assert (model.spikes(X)["input"].values != before).mean() > 0.02
+
+
 @pytest.mark.parametrize(
     "options",
     [{"reset": "zero"}, {"surrogate": "arctan"}, {"detach_reset": False},
-     {"surrogate": "triangle", "slope": 2.0}],
+     {"surrogate": "triangle", "slope": 2.0}, {"schedule": "cosine"}, {"dropout": 0.3}],
 )  # fmt: skip
 def test_learns_with_every_option(options: dict[str, Any]) -> None:
     X, y = blobs()
     model = SurrogateSNN((16,), 6, n_epochs=15, lr=0.03, batch_size=30, **options)
     assert model.fit(X, y).score(X, y) > 0.9
+
+
+def test_dropout_leaves_a_cell_out_in_all_steps() -> None:
+    X, y = blobs()
+    model = SurrogateSNN((400,), 5, dropout=0.25, n_epochs=1).fit(X, y)
+    network = model._network().train()
+    seen: list[torch.Tensor] = []
+    network.readout.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+    # So large a current that all cells fire in every step.
+    with torch.no_grad():
+        network.layers[0].weight.zero_()
+        network.layers[0].bias.fill_(5.0)
+    network(torch.from_numpy(X).float(), 5)
+    kept = seen[0]
+    assert torch.equal(kept, kept[:, :1].expand_as(kept))
+    np.testing.assert_allclose(kept.unique().numpy(), [0.0, 1 / 0.75], rtol=1e-6)
+    assert float((kept == 0).float().mean()) == pytest.approx(0.25, abs=0.01)
+    network.eval()(torch.from_numpy(X).float(), 5)
+    assert bool((seen[1] == 1).all())
 
 
 def test_latency_is_that_of_the_encoder() -> None:
@@ -100,6 +137,14 @@ def test_refusals() -> None:
         SurrogateSNN(beta=1.0).fit(X, y)
     with pytest.raises(ParameterError, match="hidden layers"):
         SurrogateSNN(()).fit(X, y)
+    with pytest.raises(ParameterError, match="hidden must be a sequence"):
+        SurrogateSNN(None).fit(X, y)  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match=r"device must be one that torch has.*'gpu7'"):
+        SurrogateSNN(device="gpu7").fit(X, y)
+    with pytest.raises(ParameterError, match="dropout must be in"):
+        SurrogateSNN(dropout=1.0).fit(X, y)
+    with pytest.raises(ParameterError, match="unknown schedule 'linear'"):
+        SurrogateSNN(schedule="linear").fit(X, y)  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match="unknown encoding 'rate'"):
         SurrogateSNN(encoding="rate").fit(X, y)  # type: ignore[arg-type]
     with pytest.raises(ActivityError, match="target y is None"):

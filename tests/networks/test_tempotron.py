@@ -214,6 +214,44 @@ def test_several_classes_have_a_cell_each() -> None:
     assert ((value >= 1.0) == (y[:, None] == model.classes_)).all()
 
 
+@given(seed=st.integers(0, 10_000), n_cells=st.sampled_from([1, 3]), spread=st.floats(0.05, 2.0))
+@settings(max_examples=60, deadline=None)
+def test_decisions_are_those_of_the_peaks(seed: int, n_cells: int, spread: float) -> None:
+    rng = np.random.default_rng(seed)
+    model = with_weights(rng.normal(0.0, spread, 9))
+    if n_cells > 1:
+        model.classes_ = np.array(["a", "b", "c"])
+        model.weights_ = rng.normal(0.0, spread, (3, 9))
+        model.weights_[2] = model.weights_[seed % 2]  # ties
+        model.taus_ = np.array([TAUS, TAUS, (30.0, 5.0) if seed % 3 else TAUS])
+    X = rng.uniform(0.0, 80.0, (40, 9))
+    X[rng.random(X.shape) < 0.3] = np.nan
+    X[5] = np.nan
+    value = model.decision_function(X)
+    expected = (value >= 1.0).astype(int) if n_cells == 1 else value.argmax(axis=1)
+    np.testing.assert_array_equal(model.predict(X), model.classes_[expected])
+
+
+def test_a_peak_of_exactly_the_threshold_fires() -> None:
+    X = np.linspace(0.0, 50.0, 200)[:, None]
+    for w in (1.0, np.nextafter(1.0, 0.0), np.nextafter(1.0, 2.0)):
+        model = with_weights([w])
+        expected = model.decision_function(X) >= 1.0
+        np.testing.assert_array_equal(model.predict(X), expected)
+
+
+@pytest.mark.filterwarnings("ignore:Tempotron.fit")  # random labels
+def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = patterns(60, 20, 8, 0.5)
+    model = Tempotron(n_epochs=30).fit(X, y + (X[:, 0] > 200.0))
+    whole = model.decision_function(X), model.peak_time(X), model.predict(X)
+    for few in (1, 100):
+        monkeypatch.setattr("activome.networks.tempotron._AT_ONCE", few)
+        parts = model.decision_function(X), model.peak_time(X), model.predict(X)
+        for part, one in zip(parts, whole, strict=True):
+            np.testing.assert_array_equal(part, one)
+
+
 def test_a_shift_in_time_changes_nothing() -> None:
     X, y = patterns(20, 30, 7)
     model = Tempotron().fit(X, y)
@@ -236,6 +274,13 @@ def test_refusals() -> None:
             Tempotron(**{name: value}).fit(X, y)
     with pytest.raises(ActivityError, match="at least two classes; got 1 class"):
         Tempotron().fit(X, np.zeros(10))
+    for labels, said in (
+        (np.where(y, np.nan, 1.0), "Input y contains NaN"),
+        (X[:, 0], "Unknown label type: continuous"),
+        (np.stack([y, y], axis=1), "y should be a 1d array"),
+    ):
+        with pytest.raises(ActivityError, match=f"^Tempotron.fit: {said}"):
+            Tempotron().fit(X, labels)
     X[3, 2] = -np.inf
     with pytest.raises(ActivityError, match="minus infinity; 1 of 50 are, the first at sample 3"):
         Tempotron().fit(X, y)

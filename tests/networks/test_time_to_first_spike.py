@@ -15,6 +15,7 @@ from torch import Tensor
 from activome.errors import ActivityError, ParameterError
 from activome.networks import TimeToFirstSpikeNet
 from activome.networks._first_spikes import LATE, SPIKES, _Parallel, exponential_spikes
+from activome.networks.time_to_first_spike import _OnceLayers
 
 Array = np.ndarray[Any, Any]
 _LAST = np.log(LATE)
@@ -123,6 +124,49 @@ def test_later_inputs_make_later_spikes() -> None:
         np.testing.assert_allclose(times(kernel, t[:, 2:] + 0.5, weight[2:].abs()), one + 0.5)
 
 
+def test_gradient_of_the_whole_loss() -> None:
+    rng = np.random.default_rng(11)
+    network = _OnceLayers((9, 7, 4), "exponential").double()
+    t = torch.from_numpy(rng.uniform(0.0, 1.5, (5, 9)))
+    wanted = torch.from_numpy(rng.integers(4, size=5))
+    with torch.no_grad():
+        for weight, total in zip(network.weights, (4.0, 2.0), strict=True):
+            weight.copy_(torch.from_numpy(rng.normal(total / len(weight), 0.2, weight.shape)))
+
+    def loss() -> Tensor:
+        logits = -network(t)[-1].exp()
+        missed = torch.nn.functional.cross_entropy(logits.clamp(min=-50.0), wanted)
+        total: Tensor = missed + network.cost(0.5, 1e-2)
+        return total
+
+    loss().backward()
+    step, n_moved = 1e-6, 0
+    with torch.no_grad():
+        for weight in network.weights:
+            flat = weight.view(-1)
+            assert weight.grad is not None
+            for k in range(flat.numel()):
+                ends = []
+                for sign in (1.0, -1.0):
+                    flat[k] += sign * step
+                    ends.append(float(loss()))
+                    flat[k] -= sign * step
+                slope = float(weight.grad.view(-1)[k])
+                assert slope == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-5, abs=1e-7)
+                n_moved += abs(slope) > 1e-3
+    assert n_moved > 60
+
+
+def test_probabilities_are_those_of_the_loss() -> None:
+    X, y = blobs()
+    model = TimeToFirstSpikeNet((6,), 2, lr=0.02).fit(X, y)
+    z = np.exp(np.minimum(model.first_spikes(X)["output"].values, _LAST))
+    weight = np.exp(z.min(axis=1, keepdims=True) - z)
+    np.testing.assert_allclose(
+        model.predict_proba(X), weight / weight.sum(axis=1, keepdims=True), atol=1e-12
+    )
+
+
 def blobs(n: int = 80) -> tuple[Array, Array]:
     rng = np.random.default_rng(0)
     y = np.arange(n) % 4
@@ -184,6 +228,10 @@ def test_refusals() -> None:
         TimeToFirstSpikeNet(t_max=11.0).fit(X, y)
     with pytest.raises(ParameterError, match="hidden"):
         TimeToFirstSpikeNet((0,)).fit(X, y)
+    with pytest.raises(ParameterError, match=r"hidden must be a sequence.*such as \(64,\); got 64"):
+        TimeToFirstSpikeNet(64).fit(X, y)  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="unknown schedule 'step'"):
+        TimeToFirstSpikeNet(schedule="step").fit(X, y)  # type: ignore[arg-type]
     model = TimeToFirstSpikeNet((), 1).fit(X, y)
     with pytest.raises(ActivityError, match="one class per sample"):
         model.score(X, y[:3])

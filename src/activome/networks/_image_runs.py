@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from activome._random import content_generator
 from activome.errors import ActivityWarning
 from activome.networks._image_network import Layers, Shown, Traces, present, tables
 
@@ -77,7 +77,7 @@ def respond(model: Any, chance: Array, label: int | None, *, record: bool) -> li
             model._theta,
             Traces(model.n_features_in_, model._theta.size),
             None,
-            np.random.default_rng([model._test_seed, _number_of(chance[k])]),
+            content_generator(model._test_seed, chance[k]),
             record=record,
         )
 
@@ -85,12 +85,6 @@ def respond(model: Any, chance: Array, label: int | None, *, record: bool) -> li
         with ThreadPoolExecutor(model.n_jobs) as pool:
             return list(pool.map(one, range(len(chance))))
     return [one(k) for k in range(len(chance))]
-
-
-def _number_of(row: Array) -> int:
-    """Return a number that differs from image to image."""
-    digest = hashlib.blake2b(np.ascontiguousarray(row).tobytes(), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
 
 
 def decide(shown: Sequence[Shown], otherwise: int) -> tuple[Array, int]:

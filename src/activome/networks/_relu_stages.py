@@ -121,6 +121,8 @@ def calibrate(
 
     Raises
     ------
+    ParameterError
+        If activations are not finite.
     ActivityError
         If the scale of a rectified stage is 0.
     """
@@ -130,7 +132,12 @@ def calibrate(
             samples = stage.maps(samples)
         if stage.is_rectified:
             samples = samples.clamp(min=0.0)
-        values = samples.clamp(min=0.0).numpy(force=True).ravel()
+        if not bool(samples.isfinite().all()):
+            raise ParameterError(
+                f"{_OWNER}: activations must be finite; some of the layer at {stage.name!r} are "
+                "NaN or infinite. Mend its weights, or those of a layer before it."
+            )
+        values = samples.clamp(min=0.0).double().numpy(force=True).ravel()
         scale = float(np.percentile(values, percentile))
         if scale <= 0 and stage.is_rectified:
             most = float(values.max())
@@ -145,7 +152,9 @@ def calibrate(
             )
         if scale <= 0:
             # Logits below zero never fire; their voltages decide, in whatever unit.
-            scale = float(np.percentile(samples.abs().numpy(force=True), percentile)) or 1.0
+            scale = (
+                float(np.percentile(samples.abs().double().numpy(force=True), percentile)) or 1.0
+            )
         scales.append(scale)
         above.append(float((values > scale).mean()))
     return scales, above

@@ -12,16 +12,15 @@ import torch
 import xarray as xr
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
-from sklearn.utils import assert_all_finite
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from activome._checks import check_integer, check_number
+from activome._checks import check_choice, check_integer, check_number
 from activome.activity.estimators.sample import SampleEstimator
 from activome.activity.schema import make
 from activome.activity.stacking import SampleIndex, label_values
-from activome.errors import ActivityError
+from activome.errors import ActivityError, ParameterError
+from activome.networks._labels import encode_labels
 from activome.networks.operation_count import OperationCount
 from activome.networks.training import TrainConfig, Trainer, TrainLog
 
@@ -63,11 +62,7 @@ class SpikeClassifier(ClassifierMixin, SampleEstimator):
     def _fit(self, values: Array, target: Array) -> None:
         owner = f"{type(self).__name__}.fit"
         self._check_inputs(values, owner)
-        self.classes_, codes = np.unique(_read_labels(target, owner), return_inverse=True)
-        if self.classes_.size < 2:
-            raise ActivityError(
-                f"{owner}: there must be at least two classes; got {self.classes_.size} class."
-            )
+        self.classes_, codes = encode_labels(target, owner)
         self._learn(values, codes)
 
     def _prepared(self, X: Any, method: str) -> tuple[Array, SampleIndex | None]:
@@ -208,16 +203,6 @@ class SpikeClassifier(ClassifierMixin, SampleEstimator):
         return torch.from_numpy(values.astype(np.float32)), torch.from_numpy(codes.astype(np.int64))
 
 
-def _read_labels(target: Any, owner: str) -> Array:
-    try:
-        labels = column_or_1d(target, warn=True)
-        assert_all_finite(labels, input_name="y")
-        check_classification_targets(labels)
-    except ValueError as error:
-        raise ActivityError(f"{owner}: {error}") from error
-    return np.asarray(labels)
-
-
 def label_spikes(
     raster: Array, index: SampleIndex | None, source: str, *, step: float = 1.0
 ) -> xr.DataArray:
@@ -252,6 +237,7 @@ def train(
     batch_size: int,
     lr: float,
     seed: int,
+    schedule: str = "constant",
     device: str = "cpu",
     grad_clip: float | None = None,
     metrics: Any = None,
@@ -264,6 +250,7 @@ def train(
         steps=n_epochs * per_epoch,
         batch_size=None if n <= batch_size else batch_size,
         lr=lr,
+        schedule=schedule,
         seed=seed,
         grad_clip=grad_clip,
         eval_at=per_epoch,
@@ -277,6 +264,17 @@ def check_training(model: Any, owner: str) -> None:
     for name in ("n_epochs", "batch_size"):
         check_integer(getattr(model, name), name=name, owner=owner, low=1)
     check_number(model.lr, name="lr", owner=owner, low=0.0)
+    check_choice(model.schedule, ("constant", "cosine"), name="schedule", owner=owner)
+    try:
+        torch.empty(0, device=model.device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ParameterError(
+            f"{owner}: device must be one that torch has here, such as 'cpu'; got {model.device!r}."
+        ) from error
+    if not isinstance(model.hidden, (Sequence, np.ndarray)):
+        raise ParameterError(
+            f"{owner}: hidden must be a sequence of integers, such as (64,); got {model.hidden!r}."
+        )
     for width in model.hidden:
         check_integer(width, name="hidden", owner=owner, low=1)
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from activome._random import content_generator
 from activome.errors import ActivityError
 
 __all__ = ["ENCODINGS", "Encoding", "check_unit_interval", "encode"]
@@ -34,7 +35,7 @@ def check_unit_interval(values: np.ndarray[Any, Any], *, owner: str, most: float
         )
 
 
-def encode(values: Tensor, encoding: str, n_steps: int, generator: torch.Generator) -> Tensor:
+def encode(values: Tensor, encoding: str, n_steps: int, source: torch.Generator | int) -> Tensor:
     """Return the input of each step.
 
     Parameters
@@ -46,8 +47,9 @@ def encode(values: Tensor, encoding: str, n_steps: int, generator: torch.Generat
         nearest to ``(n_steps - 1)(1 - x)``.
     n_steps : int
         Steps.
-    generator : torch.Generator
-        Where chance comes from.
+    source : torch.Generator or int
+        Where chance comes from: a stream, one draw after the other, for training; or a seed, which
+        gives a sample the same spikes whichever others are there, and fewer steps the first ones.
 
     Returns
     -------
@@ -58,9 +60,20 @@ def encode(values: Tensor, encoding: str, n_steps: int, generator: torch.Generat
     if encoding == "current":
         return values.expand(shape)
     if encoding == "poisson":
-        drawn = torch.rand(shape, generator=generator, dtype=values.dtype)
+        drawn = (
+            _drawn_by_content(values, n_steps, source)
+            if isinstance(source, int)
+            else torch.rand(shape, generator=source, dtype=values.dtype)
+        )
         return (drawn.to(values.device) < values).to(values.dtype)
     when = torch.round((n_steps - 1) * (1 - values))
     when = when.masked_fill(values < _LEAST, n_steps)
     steps = torch.arange(n_steps, device=values.device).reshape(-1, *[1] * values.ndim)
     return (steps == when).to(values.dtype)
+
+
+def _drawn_by_content(values: Tensor, n_steps: int, seed: int) -> Tensor:
+    # In float64 a sample is the same numbers for networks of every precision.
+    samples = values.double().numpy(force=True)
+    drawn = [content_generator(seed, one).random((n_steps, *one.shape)) for one in samples]
+    return torch.from_numpy(np.stack(drawn, axis=1))

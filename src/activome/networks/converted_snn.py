@@ -54,7 +54,7 @@ class ConvertedSNN(nn.Module):
     classes : ndarray, optional
         Labels of the outputs; by default their numbers.
     seed : int, default=0
-        Seed of input that is drawn.
+        Seed of input that is drawn: its spikes come from the seed and the sample alone.
 
     Attributes
     ----------
@@ -122,7 +122,7 @@ class ConvertedSNN(nn.Module):
             Spikes of the outputs, and less than half a spike for the voltage left over.
         """
         steps = self.n_steps if n_steps is None else n_steps
-        *_, (_, _, current, fired) = self._layers(samples, steps, self._generator())
+        *_, (_, _, current, fired) = self._layers(samples, steps)
         return _evidence(current, fired, self.reset)
 
     def decision_function(self, X: Any, n_steps: int | None = None) -> Array:
@@ -227,7 +227,7 @@ class ConvertedSNN(nn.Module):
         parts: dict[str, list[Array]] = {}
         for layers in self._blocks(samples, steps):
             for name, z, _, _ in layers:
-                flat = z.flatten(2).transpose(0, 1).numpy(force=True).astype(bool)
+                flat = z.flatten(2).transpose(0, 1).bool().numpy(force=True)
                 parts.setdefault(name, []).append(flat)
         return {
             name: label_spikes(np.concatenate(blocks), index, "ConvertedSNN")
@@ -278,25 +278,19 @@ class ConvertedSNN(nn.Module):
         totals: dict[str, Array] = {}
         for layers in self._blocks(samples, steps):
             for name, z, _, _ in layers:
-                count = z.sum(dim=(0, 1)).numpy(force=True) / len(samples)
+                count = z.sum(dim=(0, 1), dtype=torch.float64).numpy(force=True) / len(samples)
                 totals[name] = totals.get(name, 0.0) + count
         return totals
 
-    def _generator(self) -> torch.Generator:
-        return torch.Generator().manual_seed(self.seed)
-
     def _blocks(self, samples: Tensor, n_steps: int) -> Iterator[Iterator[_Layer]]:
         widest = max(math.prod(shape) for shape in self._shapes)
-        generator = self._generator()
         for block in samples.split(max(1, _AT_ONCE // (n_steps * widest))):
-            yield self._layers(block, n_steps, generator)
+            yield self._layers(block, n_steps)
 
-    def _layers(
-        self, samples: Tensor, n_steps: int, generator: torch.Generator
-    ) -> Iterator[_Layer]:
+    def _layers(self, samples: Tensor, n_steps: int) -> Iterator[_Layer]:
         """Yield name and spikes of each layer; its currents and spikes as (step, sample, cell)."""
         with torch.no_grad():
-            z = encode(samples, self.encoding, n_steps, generator)
+            z = encode(samples, self.encoding, n_steps, self.seed)
             if self.encoding != "current":
                 yield "input", z, z, z
             for k, (name, maps) in enumerate(zip(self.layers_, self.maps, strict=True)):
@@ -330,7 +324,7 @@ class ConvertedSNN(nn.Module):
     def _see(self, samples: Tensor) -> None:
         """Learn the shapes of samples and layers, and check the number of classes."""
         self._shapes = [samples.shape[1:]]
-        layers = self._layers(samples[:1], 1, self._generator())
+        layers = self._layers(samples[:1], 1)
         self._shapes += [z.shape[2:] for name, z, _, _ in layers if name != "input"]
         n_outputs = math.prod(self._shapes[-1])
         if self._classes is not None and self._classes.shape != (n_outputs,):

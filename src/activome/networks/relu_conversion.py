@@ -59,7 +59,8 @@ def convert_relu(
     classes : array-like, shape (n_outputs,), optional
         Labels of the outputs; by default their numbers.
     random_state : int, Generator or None, default=0
-        Seed of input that is drawn.
+        Seed of input that is drawn: its spikes come from the seed and the sample alone, whichever
+        others are shown.
 
     Returns
     -------
@@ -72,7 +73,8 @@ def convert_relu(
         If the samples are not finite, outside [0, 1] where spikes code them, or do not fit the
         module; or if a layer of rectifiers is silent for all of them.
     ParameterError
-        If a layer has no spiking form, or an option is outside its range.
+        If a layer has no spiking form, activations are not finite, or an option is outside its
+        range.
 
     Notes
     -----

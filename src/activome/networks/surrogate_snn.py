@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -70,6 +70,11 @@ class SurrogateSNN(SpikeClassifier):
         Passes over the samples.
     lr : float, default=1e-3
         Learning rate of Adam.
+    schedule : {"constant", "cosine"}, default="constant"
+        Whether the learning rate stays, or falls to 0 over the training like half a cosine.
+    dropout : float in [0, 1), default=0.0
+        Chance that a hidden cell is left out for a sample in training, in all steps alike; spikes
+        of the others count ``1 / (1 - dropout)``.
     batch_size : int, default=64
         Samples per step of the training; all of them where there are fewer.
     device : str, default="cpu"
@@ -98,8 +103,9 @@ class SurrogateSNN(SpikeClassifier):
 
     Notes
     -----
-    Gradients run by hand through all steps at once where the reset is detached. With spikes drawn
-    by chance, what is drawn for a sample depends on its place among the others.
+    Gradients run by hand through all steps at once where the reset is detached. Where input spikes
+    are drawn, training draws new ones in every pass; afterwards those of a sample depend on the
+    seed and the sample alone, so that its class is the same whichever others are shown.
 
     References
     ----------
@@ -133,6 +139,8 @@ class SurrogateSNN(SpikeClassifier):
         detach_reset: bool = True,
         n_epochs: int = 12,
         lr: float = 1e-3,
+        schedule: Literal["constant", "cosine"] = "constant",
+        dropout: float = 0.0,
         batch_size: int = 64,
         device: str = "cpu",
         random_state: RandomState = 0,
@@ -149,6 +157,8 @@ class SurrogateSNN(SpikeClassifier):
         self.detach_reset = detach_reset
         self.n_epochs = n_epochs
         self.lr = lr
+        self.schedule = schedule
+        self.dropout = dropout
         self.batch_size = batch_size
         self.device = device
         self.random_state = random_state
@@ -165,6 +175,7 @@ class SurrogateSNN(SpikeClassifier):
         check_integer(self.n_steps, name="n_steps", owner=owner, low=1)
         check_number(self.beta, name="beta", owner=owner, low=0.0, high=1.0)
         check_number(self.threshold, name="threshold", owner=owner, low=0.0)
+        check_number(self.dropout, name="dropout", owner=owner, low=0.0, high=1.0, include_low=True)
         SurrogateSpike(self.surrogate, self.slope)
         choices: tuple[tuple[str, tuple[str, ...]], ...] = (
             ("encoding", ENCODINGS), ("reset", ("subtract", "zero")),
@@ -189,6 +200,7 @@ class SurrogateSNN(SpikeClassifier):
             n_epochs=self.n_epochs,
             batch_size=self.batch_size,
             lr=self.lr,
+            schedule=self.schedule,
             seed=self.seed_,
             device=self.device,
         )
@@ -200,13 +212,13 @@ class SurrogateSNN(SpikeClassifier):
         cells = {"alpha": self.beta, "threshold": self.threshold, "reset_mode": self.reset,
                  "order": self.reset_order, "detach_reset": self.detach_reset,
                  "surrogate": SurrogateSpike(self.surrogate, self.slope)}  # fmt: skip
-        return _LeakyStack(sizes, self.beta, cells)
+        return _LeakyStack(sizes, self.beta, self.dropout, cells)
 
-    def _inputs(self, values: Tensor, generator: torch.Generator) -> tuple[Tensor, int]:
+    def _inputs(self, values: Tensor, source: torch.Generator | int) -> tuple[Tensor, int]:
         """Return the current of a sample, or its spikes in every step, and the number of steps."""
         if self.encoding == "current":
             return values, self.n_steps
-        return encode(values, self.encoding, self.n_steps, generator), self.n_steps
+        return encode(values, self.encoding, self.n_steps, source), self.n_steps
 
     def _run(self, values: Array, read: Any) -> list[Any]:
         """Return what ``read(input, hidden spikes, logits)`` makes of every block of samples."""
@@ -214,10 +226,9 @@ class SurrogateSNN(SpikeClassifier):
             # In float64, results do not depend on the number of threads.
             network = self._network().double().eval()
         network.load_state_dict({k: torch.from_numpy(w.copy()) for k, w in self.weights_.items()})
-        generator = torch.Generator().manual_seed(self.seed_)
 
         def run(block: Tensor) -> Any:
-            inputs = self._inputs(block, generator)
+            inputs = self._inputs(block, self.seed_)
             layers: list[Tensor] = []
             return read(inputs[0], layers, network(*inputs, layers))
 
@@ -261,11 +272,13 @@ class SurrogateSNN(SpikeClassifier):
 class _LeakyStack(nn.Module):
     """Linear maps with leaky cells behind them, and a leaky output that does not fire."""
 
-    def __init__(self, sizes: Sequence[int], beta: float, cells: dict[str, Any]) -> None:
+    def __init__(
+        self, sizes: Sequence[int], beta: float, dropout: float, cells: dict[str, Any]
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes[:-1]))
         self.readout = LeakyReadout(sizes[-2], sizes[-1], tau=-1.0 / math.log(beta))
-        self._cells = cells
+        self._dropout, self._cells = dropout, cells
 
     def forward(self, inputs: Tensor, n_steps: int, spikes: list[Tensor] | None = None) -> Tensor:
         """Return logits; a constant input (n_samples, n_inputs) meets its weights once."""
@@ -277,5 +290,8 @@ class _LeakyStack(nn.Module):
             z = lif_forward(current, **self._cells)
             if spikes is not None:
                 spikes.append(z)
+            if self.training and self._dropout:
+                # One draw for all steps: a cell that came and went would only be noisy.
+                z = z * nn.functional.dropout(torch.ones_like(z[0]), self._dropout)
         logits: Tensor = self.readout(z.transpose(0, 1))
         return logits

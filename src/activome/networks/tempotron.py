@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from activome._checks import check_integer, check_number
 from activome._random import RandomState, spawn_generators
@@ -18,7 +18,8 @@ from activome.activity.estimators.sample import SampleEstimator
 from activome.activity.events import Events
 from activome.activity.stacking import SampleIndex
 from activome.errors import ActivityError, ConvergenceWarning, ParameterError
-from activome.networks._tempotron_kernel import decays, learn_epoch, peaks
+from activome.networks._labels import encode_labels
+from activome.networks._tempotron_kernel import decays, gather, learn_epoch, peaks, raise_peaks
 
 __all__ = ["Tempotron"]
 
@@ -26,6 +27,8 @@ Array = np.ndarray[Any, Any]
 _MS = 1e3
 # Deviation of the weights at the beginning: together, the inputs are far from the threshold.
 _START = 0.1
+# Spikes whose decays are computed together.
+_AT_ONCE = 2**15
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,11 @@ class Tempotron(ClassifierMixin, SampleEstimator):
     Notes
     -----
     The peak is exact: between two input spikes the potential has one stationary point at most,
-    which is known in closed form. A pass costs O(n_spikes). A pattern whose potential never rises
-    above rest has a peak of 0; should it fire, it learns at the highest potential after its first
-    spike, so that cells do not die (our choice). Weights start as N(0, 0.1 / sqrt(n_inputs)).
+    which is known in closed form. A pass costs O(n_spikes); in training and in ``predict`` a
+    stationary point is only computed where it may pass what decides. A pattern whose potential
+    never rises above rest has a peak of 0; should it fire, it learns at the highest potential after
+    its first spike, so that cells do not die (our choice). Weights start as
+    N(0, 0.1 / sqrt(n_inputs)).
     Without a pass free of errors, the weights after that with the fewest are kept, and a
     `ConvergenceWarning` tells so.
 
@@ -138,15 +143,12 @@ class Tempotron(ClassifierMixin, SampleEstimator):
         owner = "Tempotron.fit"
         self._check_parameters()
         spikes = _spikes_of(values, owner)
-        check_classification_targets(target)
-        labels = column_or_1d(target, warn=True)
-        self.classes_, codes = np.unique(labels, return_inverse=True)
-        if self.classes_.size < 2:
-            raise ActivityError(f"{owner}: there must be at least two classes; got 1 class.")
+        self.classes_, codes = encode_labels(target, owner)
         wanted = [1] if self.classes_.size == 2 else range(self.classes_.size)
         generators = spawn_generators(self.random_state, len(wanted))
+        left = decays(spikes.time, spikes.offsets, self.tau_m, self.tau_s)
         cells = [
-            self._learn(spikes, codes == code, generator)
+            self._learn(spikes, left, codes == code, generator)
             for code, generator in zip(wanted, generators, strict=True)
         ]
         self.weights_ = np.array([cell[0] for cell in cells])
@@ -162,14 +164,13 @@ class Tempotron(ClassifierMixin, SampleEstimator):
             )
 
     def _learn(
-        self, spikes: _Spikes, is_target: Array, generator: np.random.Generator
+        self, spikes: _Spikes, left: Array, is_target: Array, generator: np.random.Generator
     ) -> tuple[Array, Array, int, int]:
         n_trials, n_inputs = spikes.shape
         weight = generator.normal(0.0, _START / np.sqrt(n_inputs), n_inputs)
         fewest, kept = n_trials + 1, (weight, np.empty(0))
         start = np.array([self.tau_m, self.tau_s], dtype=np.float64)
         taus, velocity = start.copy(), np.zeros(n_inputs + 2)
-        left = decays(spikes.time, spikes.offsets, *taus)
         n_iter = 0
         for _ in range(self.n_epochs):
             n_iter += 1
@@ -256,10 +257,18 @@ class Tempotron(ClassifierMixin, SampleEstimator):
         ActivityError
             If the inputs are not those of ``fit``, or a latency is minus infinity.
         """
-        value = self._peaks(X, "Tempotron.predict")[0]
-        if self.classes_.size == 2:
-            return np.asarray(self.classes_[(value[:, 0] >= 1.0).astype(np.int64)])
-        return np.asarray(self.classes_[value.argmax(axis=1)])
+        spikes = self._spikes(X, "Tempotron.predict")
+        is_binary = self.classes_.size == 2
+        index = np.zeros(spikes.shape[0], dtype=np.int64)
+        # What a peak has to pass: the threshold, or those of the classes before it.
+        value = np.full(index.size, np.nextafter(1.0, 0.0) if is_binary else 0.0)
+        for block, trials in _blocks(spikes):
+            for number, (weight, taus, left) in enumerate(self._cells(block), int(is_binary)):
+                raise_peaks(
+                    block.time, block.unit, block.offsets, left, weight, taus[0], taus[1],
+                    value[trials], index[trials], number,
+                )  # fmt: skip
+        return np.asarray(self.classes_[index])
 
     def __sklearn_tags__(self) -> Tags:
         """Tell scikit-learn that latencies may be missing."""
@@ -268,15 +277,26 @@ class Tempotron(ClassifierMixin, SampleEstimator):
         return tags
 
     def _peaks(self, X: Any, owner: str) -> tuple[Array, Array]:
-        check_is_fitted(self)
-        values, _ = self._read(X, reset=False)
-        spikes = _spikes_of(values, owner)
-        cells = [
-            peaks(spikes.time, spikes.unit, spikes.offsets, weight, *taus)
-            for weight, taus in zip(self.weights_, self.taus_, strict=True)
-        ]
-        value, when = (np.stack([cell[i] for cell in cells], axis=1) for i in range(2))
+        spikes = self._spikes(X, owner)
+        value, when = np.empty((2, spikes.shape[0], len(self.weights_)))
+        for block, trials in _blocks(spikes):
+            for k, (weight, taus, left) in enumerate(self._cells(block)):
+                value[trials, k], when[trials, k] = peaks(
+                    block.time, block.unit, block.offsets, left, weight, *taus
+                )
         return value, when
+
+    def _spikes(self, X: Any, owner: str) -> _Spikes:
+        check_is_fitted(self)
+        return _spikes_of(self._read(X, reset=False)[0], owner)
+
+    def _cells(self, spikes: _Spikes) -> Iterator[tuple[Array, Array, Array]]:
+        """Yield weights, time constants, and the decays that go with them, of every cell."""
+        known: tuple[float, ...] = ()
+        for weight, taus in zip(self.weights_, self.taus_, strict=True):
+            if known != tuple(taus):
+                known, left = tuple(taus), decays(spikes.time, spikes.offsets, *taus)
+            yield weight, taus, left
 
     def _read(self, X: Any, *, reset: bool) -> tuple[Any, SampleIndex | None]:
         if not isinstance(X, Events):
@@ -325,8 +345,22 @@ def _spikes_of(values: Any, owner: str) -> _Spikes:
         )
     # Infinity and NaN come last, so that the spikes of a trial are the first of its row.
     order = np.argsort(latency, axis=1)
-    time = np.take_along_axis(latency, order, axis=1)
     counts = is_spike.sum(axis=1)
-    kept = ... if is_full else np.arange(latency.shape[1]) < counts[:, np.newaxis]
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return _Spikes(time[kept].ravel(), order[kept].ravel().astype(np.int32), offsets, latency.shape)
+    time = np.empty(offsets[-1])
+    columns = np.empty(offsets[-1], dtype=np.int32)
+    gather(latency, order, counts, time, columns)
+    return _Spikes(time, columns, offsets, latency.shape)
+
+
+def _blocks(spikes: _Spikes) -> Iterator[tuple[_Spikes, slice]]:
+    """Yield trials that together have few spikes enough for their decays to stay near."""
+    most = max(1, int(_AT_ONCE * spikes.shape[0] / max(1, spikes.time.size)))
+    for start in range(0, spikes.shape[0], most):
+        trials = slice(start, min(start + most, spikes.shape[0]))
+        offsets = spikes.offsets[trials.start : trials.stop + 1]
+        part = slice(offsets[0], offsets[-1])
+        yield _Spikes(
+            spikes.time[part], spikes.unit[part], offsets - offsets[0],
+            (trials.stop - trials.start, spikes.shape[1]),
+        ), trials  # fmt: skip

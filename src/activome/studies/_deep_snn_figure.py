@@ -65,7 +65,8 @@ def _trade(axes: Axes, found: dict[str, dict[str, Any]]) -> None:
         marker="o", ms=5, lw=1.0, label="converted, by steps",
     )  # fmt: skip
     for n, score in zip(STEPS[1:], relu["scores"][1:], strict=True):
-        axes.annotate(str(n), (relu["accumulates"][n - 1], score), xytext=(0, -12),
+        # Below, and above where other learners come near.
+        axes.annotate(str(n), (relu["accumulates"][n - 1], score), xytext=(0, -12 if n < 32 else 6),
                       textcoords="offset points", fontsize=7, ha="center")  # fmt: skip
     for key, label, marker in _LEARNERS:
         if key in found:
