@@ -87,7 +87,7 @@ _QUESTIONS = (
     ),
     _Question(
         "synchrony",
-        "each train shifted as a whole by up to 10 bins",
+        "each train shifted as a whole by up to 10 bins of 5 ms, or of the clock if it is coarser",
         _synchrony,
         "Units do not fire together more often than chance has it",
         lambda test: f"synchrony {number(_excess(test))} x chance",
@@ -233,7 +233,10 @@ def _facts(rates: Array, arrays: dict[str, Array]) -> str:
         "middle 80 %)"
     )
     if arrays["cv"].size:
-        text += f", with a CV of the intervals of {number(np.median(arrays['cv']))} (median)"
+        text += (
+            f", with a CV of the intervals of {number(np.median(arrays['cv']))} (median of the "
+            f"{arrays['cv'].size} trains of {_FEWEST_INTERVALS} intervals or more)"
+        )
     return text + "."
 
 
