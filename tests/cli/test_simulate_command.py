@@ -77,8 +77,7 @@ def test_units_tell_their_population() -> None:
 
 
 def test_a_balanced_network_is_irregular_and_inhibition_quiets_it() -> None:
-    network = BalancedNetwork(n_cells=400, weight=2.0, inhibition=6.0, delay=5.0)
-    events, _ = network.run(1.0, 1, with_state=False)
+    events, _ = BalancedNetwork().run(1.0, 1, with_state=False)
     cv = [x.std() / x.mean() for x in events.isi() if x.size > 5]
     assert np.median(cv) > 0.5
     # Without synapses a cell fires every 2 + 20 ln(30 / (30 - 20)) ms.

@@ -65,7 +65,8 @@ class BalancedNetwork:
     drive : float > 0, default=1.5
         Constant current, as a multiple of the one that just reaches the threshold.
     delay : float > 0, default=3.0
-        Mean delay of the synapses, ms; they are spread evenly over 50 to 150 % of it.
+        Mean delay of the synapses, ms; they are spread evenly over 50 to 150 % of it, in steps of
+        0.1 ms and at least one.
 
     References
     ----------
@@ -94,7 +95,6 @@ class BalancedNetwork:
         projections = []
         for pre, post in itertools.product(n, n):
             strength = self.weight * (self.inhibition if pre == "inh" else 1.0)
-            steps = generator.uniform(0.5, 1.5, (n[pre], n[post])) * self.delay / DT
             projections.append(
                 Projection.fixed_probability(
                     pre,
@@ -102,8 +102,8 @@ class BalancedNetwork:
                     (n[pre], n[post]),
                     self.connection,
                     strength,
-                    np.maximum(1, np.rint(steps)) * DT,
-                    self_connections=False,
+                    self._draw_delays,
+                    self_connections=pre != post,
                     receptor=pre,
                     random_state=generator,
                 )
@@ -111,6 +111,11 @@ class BalancedNetwork:
         network = Network([Population(name, k, cell) for name, k in n.items()], projections)
         start = {name: {"v": generator.uniform(0, 20, k)} for name, k in n.items()}
         return simulated(network, {}, duration, start, "v" if with_state else None)
+
+    def _draw_delays(self, generator: np.random.Generator, n: int) -> Array:
+        steps = np.rint(generator.uniform(0.5, 1.5, n) * self.delay / DT)
+        delays: Array = np.maximum(1, steps) * DT
+        return delays
 
 
 @dataclass(frozen=True)
