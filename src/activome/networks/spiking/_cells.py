@@ -111,10 +111,15 @@ def linear(
     left: Array,
     moved: Array,
 ) -> None:
-    """Advance LIF and IFCurrExp cells; held cells only take jumps that come after the step.
+    """Advance LIF and IFCurrExp cells.
 
-    ``moved`` is room for n numbers.
+    Jumps that come after the step are those of the step before: a cell that was held then, or that
+    its reset had the last word on, does not take them. ``moved`` is room for n numbers.
     """
+    if jumps and not before:
+        for i in range(n):
+            exc[i] = exc[i] if left[i] == 0 else 0.0
+            inh[i] = inh[i] if left[i] == 0 else 0.0
     for i in range(n):
         moved[i] = par[0, i] + (v[i] - par[0, i]) * par[3, i] + exc[i] * par[4, i]
     if inhibited:
@@ -123,9 +128,6 @@ def linear(
     for i in range(n):
         new = moved[i] + (injected[i] + par[11, i]) * par[10, i]
         v[i] = v[i] if left[i] > 0 else new
-    if jumps and not before:
-        for i in range(n):
-            v[i] += exc[i] - inh[i] if left[i] > 0 else 0.0
 
 
 @kernel()
@@ -220,7 +222,11 @@ def fire(
     fired: Array,
     n_fired: int,
 ) -> int:
-    """Count down the held cells, fire and reset the others; returns the new number of spikes."""
+    """Count down the held cells, fire and reset the others; returns the new number of spikes.
+
+    ``left`` counts the steps that a cell is still held; -1 is a cell that is free in the next step
+    but lost what arrives at the end of this one.
+    """
     # Most often nobody fires: a count in vectors, and the loop with branches only where it must.
     n_ready = 0
     if strict:
@@ -241,13 +247,15 @@ def fire(
             u[i] += par[19, i]
         elif subtract:
             v[i] -= high - par[1, i]
+            # A reset that subtracts keeps what is added before it.
+            left[i] = 0 if left[i] == 1 else left[i]
         else:
             v[i] = par[1, i]
         n_ready -= 1
         if n_ready == 0:
             break
     for i in range(lo, hi):
-        left[i] -= 1 if left[i] > 0 else 0
+        left[i] = left[i] - 1 if left[i] > 1 else -left[i] * (left[i] == 1)
     return n_fired
 
 
