@@ -86,6 +86,17 @@ def test_a_balanced_network_is_irregular_and_inhibition_quiets_it() -> None:
     assert events.counts().mean() < alone.counts().mean()
 
 
+def test_the_balanced_network_has_settled() -> None:
+    events, state = BalancedNetwork().run(1.0, 0, with_state=True)
+    rate = np.histogram(events.time, np.linspace(0, 1, 21))[0]
+    # Of 20 bins of 50 ms the first is none that stands out; from the beginning on it is, by 4.2.
+    rest = rate[1:]
+    assert abs(rate[0] - rest.mean()) < 3 * rest.std()
+    assert state is not None
+    assert (events.start, events.stop) == (0.0, 1.0)
+    np.testing.assert_allclose(state.time, np.arange(1000) / 1e3, atol=1e-12)
+
+
 def test_shared_noise_makes_meta_neurons_fire_together() -> None:
     pairs = []
     for shared in (0.0, 0.9):
