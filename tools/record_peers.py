@@ -92,14 +92,62 @@ def _pairs(b: Any, generator: np.random.Generator) -> dict[str, Array]:
     }
 
 
+def _jumps(b: Any, generator: np.random.Generator) -> dict[str, Array]:
+    """Spikes of 20 cells whose synapses make the voltage jump, for resets and refractory times."""
+    n_in, n, n_steps = 15, 20, 300
+    source, target = np.nonzero(generator.random((n_in + 2 * n, n)) < 0.3)
+    weight = generator.integers(1, 400, source.size)
+    delay = generator.integers(1, 9, source.size)
+    step, unit = np.nonzero(generator.random((n_steps, n_in)) < 0.15)
+    drive = generator.integers(500, 1300, n)
+    found: dict[str, Array] = {
+        "jump_source": source.astype(np.uint8),
+        "jump_target": target.astype(np.uint8),
+        "jump_weight_1024": weight.astype(np.int16),
+        "jump_delay": delay.astype(np.int8),
+        "jump_input_step": step.astype(np.int16),
+        "jump_input_unit": unit.astype(np.uint8),
+        "jump_drive_1024": drive.astype(np.int16),
+    }
+    for reset, refractory in (("v = 0", 0), ("v = 0", 3), ("v = 0", 20), ("v -= 1", 0),
+                              ("v -= 1", 20)):  # fmt: skip
+        given = b.SpikeGeneratorGroup(n_in, unit, step * _DT * b.ms)
+        cells = b.NeuronGroup(
+            n,
+            f"dv/dt = (drive - v) / (2*ms) : 1 {'(unless refractory)' if refractory else ''}\n"
+            "drive : 1",
+            threshold="v > 1",
+            reset=reset,
+            refractory=refractory * _DT * b.ms if refractory else False,
+            method="exact",
+        )
+        cells.drive = drive / 1024
+        joined = []
+        for pre, first, last, sign in (
+            (given, 0, n_in, "+"), (cells, n_in, n_in + n, "+"), (cells, n_in + n, 99, "-"),
+        ):  # fmt: skip
+            rows = (source >= first) & (source < last)
+            synapses = b.Synapses(pre, cells, "w : 1", on_pre=f"v_post {sign}= w")
+            synapses.connect(i=source[rows] - first, j=target[rows])
+            synapses.w = weight[rows] / 1024
+            synapses.delay = delay[rows] * _DT * b.ms
+            joined.append(synapses)
+        monitor = b.SpikeMonitor(cells)
+        b.Network(given, cells, joined, monitor).run(n_steps * _DT * b.ms)
+        name = f"jump_{'value' if '= 0' in reset else 'subtract'}_{refractory}"
+        steps = np.rint(monitor.t / (_DT * b.ms)).astype(np.int64)
+        found[name] = np.stack([steps, np.asarray(monitor.i)]).astype(np.int16)
+    return found
+
+
 def brian2() -> dict[str, Array]:
-    """Return a network of Brian2 and its STDP."""
+    """Return networks of Brian2 and its STDP."""
     import brian2 as b  # type: ignore[import-not-found,unused-ignore]
 
     b.prefs.codegen.target = "numpy"
     b.defaultclock.dt = _DT * b.ms
     generator = np.random.default_rng(0)
-    return _network(b, generator) | _pairs(b, generator)
+    return _network(b, generator) | _pairs(b, generator) | _jumps(b, generator)
 
 
 def norse() -> dict[str, Array]:

@@ -77,14 +77,24 @@ def test_units_tell_their_population() -> None:
 
 
 def test_a_balanced_network_is_irregular_and_inhibition_quiets_it() -> None:
-    network = BalancedNetwork(n_cells=400, weight=2.0, inhibition=6.0, delay=5.0)
-    events, _ = network.run(1.0, 1, with_state=False)
+    events, _ = BalancedNetwork().run(1.0, 1, with_state=False)
     cv = [x.std() / x.mean() for x in events.isi() if x.size > 5]
     assert np.median(cv) > 0.5
     # Without synapses a cell fires every 2 + 20 ln(30 / (30 - 20)) ms.
     alone, _ = BalancedNetwork(n_cells=20, weight=1e-9).run(1.0, 0, with_state=False)
     assert alone.counts().mean() == pytest.approx(1e3 / (2 + 20 * np.log(3)), rel=0.05)
     assert events.counts().mean() < alone.counts().mean()
+
+
+def test_the_balanced_network_has_settled() -> None:
+    events, state = BalancedNetwork().run(1.0, 0, with_state=True)
+    rate = np.histogram(events.time, np.linspace(0, 1, 21))[0]
+    # Of 20 bins of 50 ms the first is none that stands out; from the beginning on it is, by 4.2.
+    rest = rate[1:]
+    assert abs(rate[0] - rest.mean()) < 3 * rest.std()
+    assert state is not None
+    assert (events.start, events.stop) == (0.0, 1.0)
+    np.testing.assert_allclose(state.time, np.arange(1000) / 1e3, atol=1e-12)
 
 
 def test_shared_noise_makes_meta_neurons_fire_together() -> None:

@@ -298,6 +298,19 @@ def test_missing_constant_and_copied_units(quick: ReportSettings, few: list[str]
     }  # fmt: skip
 
 
+def test_cells_of_one_spike_are_no_copies(quick: ReportSettings) -> None:
+    counts = np.random.default_rng(0).poisson(2.0, size=(60, 8))
+    counts[:, :3] = 0
+    counts[20, :3] = 1
+    counts[40, 2] = 1
+    counts[:, 5] = counts[:, 4]
+    result = run_report(make(counts, sampling_rate=20.0, kind="spikes"), "r.html", settings=quick)
+    arrays = zarr.open_group(result.folder / "arrays.zarr", mode="r")
+    is_copy = np.asarray(arrays["overview/is_duplicated"])
+    assert np.flatnonzero(is_copy).tolist() == [4, 5]
+    assert result.record["sections"]["overview"]["numbers"]["n_kept"] == 7
+
+
 def test_refusals(quick: ReportSettings) -> None:
     with pytest.raises(ActivityError, match="at least one of the 3 units must vary; none does"):
         run_report(make(np.ones((50, 3))), "r.html", settings=quick)

@@ -50,7 +50,12 @@ def simulated(
     watched: str | None,
     *,
     dt: float = DT,
+    warm_up: float = 0.0,
 ) -> tuple[Events, Activity | None]:
+    """Run a network, and leave out the first ``warm_up`` s, which must have no inputs."""
+    state = None
+    if warm_up:
+        state = simulate(network, {}, n_steps_of(warm_up, dt) * dt, dt, initial=initial).state
     cells = {p.name for p in network.populations if not isinstance(p.neuron, SpikeSource)}
     what = ["spikes"] if watched is None else ["spikes", watched]
     result = simulate(
@@ -60,23 +65,27 @@ def simulated(
         dt,
         record={p.name: what if p.name in cells else ["spikes"] for p in network.populations},
         record_every=max(1, round(_STATE_EVERY / dt)),
-        initial=initial,
+        initial=None if warm_up else initial,
+        state=state,
     )
     states = {name: found for name, found in result.states.items() if name in cells}
-    state = None if watched is None else state_of(states, watched)
-    return side_by_side(result.spikes), state
+    found = None if watched is None else state_of(states, watched)
+    if found is not None and warm_up:
+        times = np.arange(found.sizes["time"]) / found.attrs["sampling_rate"]
+        found = found.assign_coords(time=times)
+    return side_by_side(result.spikes), found
 
 
 def side_by_side(spikes: Mapping[str, Events]) -> Events:
-    """Put the populations side by side; units are named after them."""
+    """Put the populations side by side, from time 0 on; units are named after them."""
     parts = []
     for name, events in spikes.items():
         index = pd.Index([f"{name} {k}" for k in range(events.n_units)], name="unit")
         table = pd.DataFrame({"population": [name] * events.n_units}, index=index)
         parts.append(
             Events(
-                events.t, events.unit, tick=events.tick, n_units=events.n_units,
-                t_start=events.t_start, t_stop=events.t_stop, unit_table=table,
+                events.t - events.t_start, events.unit, tick=events.tick, n_units=events.n_units,
+                t_start=0, t_stop=events.t_stop - events.t_start, unit_table=table,
                 source="activome simulate",
             )
         )  # fmt: skip

@@ -50,7 +50,8 @@ class BalancedNetwork:
     """Random network of integrate-and-fire cells in which inhibition balances excitation.
 
     Four of five cells excite. All get the same constant current: irregular firing, and what the
-    whole population does together, come from the network alone.
+    whole population does together, come from the network alone. The first 0.2 s, in which it
+    settles, are left out.
 
     Parameters
     ----------
@@ -65,7 +66,8 @@ class BalancedNetwork:
     drive : float > 0, default=1.5
         Constant current, as a multiple of the one that just reaches the threshold.
     delay : float > 0, default=3.0
-        Mean delay of the synapses, ms; they are spread evenly over 50 to 150 % of it.
+        Mean delay of the synapses, ms; they are spread evenly over 50 to 150 % of it, in steps of
+        0.1 ms and at least one.
 
     References
     ----------
@@ -83,7 +85,7 @@ class BalancedNetwork:
     def run(
         self, duration: float, seed: int, *, with_state: bool
     ) -> tuple[Events, Activity | None]:
-        """Run the network from voltages drawn evenly between rest and threshold."""
+        """Run the network from voltages drawn evenly, and leave out how it settles."""
         check_integer(self.n_cells, name="n_cells", owner="balanced", low=5)
         check_positive(self, "balanced", ("weight", "inhibition", "drive", "delay"))
         check_number(self.connection, name="connection", owner="balanced", low=0.0, high=1.0,
@@ -94,7 +96,6 @@ class BalancedNetwork:
         projections = []
         for pre, post in itertools.product(n, n):
             strength = self.weight * (self.inhibition if pre == "inh" else 1.0)
-            steps = generator.uniform(0.5, 1.5, (n[pre], n[post])) * self.delay / DT
             projections.append(
                 Projection.fixed_probability(
                     pre,
@@ -102,15 +103,21 @@ class BalancedNetwork:
                     (n[pre], n[post]),
                     self.connection,
                     strength,
-                    np.maximum(1, np.rint(steps)) * DT,
-                    self_connections=False,
+                    self._draw_delays,
+                    self_connections=pre != post,
                     receptor=pre,
                     random_state=generator,
                 )
             )
         network = Network([Population(name, k, cell) for name, k in n.items()], projections)
         start = {name: {"v": generator.uniform(0, 20, k)} for name, k in n.items()}
-        return simulated(network, {}, duration, start, "v" if with_state else None)
+        watched = "v" if with_state else None
+        return simulated(network, {}, duration, start, watched, warm_up=_SETTLING)
+
+    def _draw_delays(self, generator: np.random.Generator, n: int) -> Array:
+        steps = np.rint(generator.uniform(0.5, 1.5, n) * self.delay / DT)
+        delays: Array = np.maximum(1, steps) * DT
+        return delays
 
 
 @dataclass(frozen=True)
@@ -257,6 +264,8 @@ class EventCamera:
 
 
 _CAM_STEPS = 30
+# Ten times the time constant of a cell, s.
+_SETTLING = 0.2
 EXAMPLES: Mapping[str, type[Any]] = {
     "balanced": BalancedNetwork,
     "meta_neurons": MetaNeurons,

@@ -10,9 +10,11 @@ import xarray as xr
 from activome.activity.schema import Activity
 from activome.report._streaming import PassResult
 
-__all__ = ["coarsen_grid", "kept_units", "make_grid"]
+__all__ = ["coarsen_grid", "first_of_copies", "kept_units", "make_grid"]
 
 Array = np.ndarray[Any, Any]
+# Of 1,000 units in 200 bins, those with one spike coincide by chance, those with three do not.
+_FEWEST_OF_A_COPY = 3
 
 
 def coarsen_grid(grid: Activity, max_samples: int) -> Activity:
@@ -68,9 +70,27 @@ def kept_units(scan: PassResult) -> Array:
         Positions, increasing.
     """
     varies = (scan.high > scan.low) & (scan.n_bad < scan.n_used)
+    return np.flatnonzero(varies & (first_of_copies(scan) == np.arange(varies.size)))
+
+
+def first_of_copies(scan: PassResult) -> Array:
+    """Return for each unit the first one with the same values; itself where it is no copy.
+
+    Parameters
+    ----------
+    scan : PassResult
+        Statistics of every unit.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_units,)
+        Positions. Units that leave their lowest value in fewer than three samples, such as cells
+        with a spike or two, are copies of nothing: so few coincide by chance.
+    """
     keys = np.stack([scan.digest, scan.low, scan.high], axis=1)
-    _, first = np.unique(keys[varies], axis=0, return_index=True)
-    return np.flatnonzero(varies)[np.sort(first)]
+    _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    is_told = scan.n_used - scan.n_bad - scan.n_low >= _FEWEST_OF_A_COPY
+    return np.where(is_told, first[inverse.reshape(-1)], np.arange(keys.shape[0]))
 
 
 def make_grid(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from activome.errors import ActivityError, ParameterError
+from activome.networks.spiking.homeostasis import SynapticScaling, ThresholdAdaptation
 from activome.networks.spiking.network import Network, Population
 from activome.networks.spiking.neurons import LIF, IFCurrExp, SpikeSource
-from activome.networks.spiking.plasticity import PairSTDP
+from activome.networks.spiking.plasticity import PairSTDP, SymmetricSTDP
 from activome.networks.spiking.projections import Projection
 
 
@@ -51,6 +54,61 @@ def test_a_network_is_readable() -> None:
     text = repr(net)
     assert "out: 2 IFCurrExp(tau_m=10..20, comparison='>')" in text
     assert "6 exc, weight 0.4, delay 1 ms, PairSTDP(" in text
+
+
+def test_what_is_no_part_of_a_network_is_named() -> None:
+    cells: Any = LIF
+    with pytest.raises(ParameterError, match=r"such as LIF\(tau=10.0\); got <class"):
+        Population("a", 3, cells)
+    with pytest.raises(ParameterError, match="name must be a word; got 3"):
+        Population(3, 3, LIF())  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match="must be a ThresholdAdaptation or None; got Synaptic"):
+        Population("a", 3, LIF(), SynapticScaling(total=1.0))  # type: ignore[arg-type]
+    one: Any = Population("a", 3, LIF())
+    with pytest.raises(ParameterError, match="populations must be a list of Populations"):
+        Network(one)
+    with pytest.raises(ParameterError, match="there must be a population"):
+        Network([])
+    for rule, match in (("stdp", "got 'stdp'"), (PairSTDP, "got <class")):
+        joined = Projection.one_to_one("a", "a", 3, plasticity=rule)
+        with pytest.raises(ParameterError, match=rf"plasticity of 'a->a' must be.*{match}"):
+            Network([one], [joined])
+    joined = Projection.one_to_one("a", "a", 3, homeostasis=(ThresholdAdaptation(),))
+    with pytest.raises(ParameterError, match="homeostasis of 'a->a' must be of SynapticScaling"):
+        Network([one], [joined])
+
+
+def test_weights_outside_the_limits_of_their_rule_are_refused() -> None:
+    one = Population("a", 2, LIF())
+    for rule, weight in ((PairSTDP(), [0.5, 5.0]), (PairSTDP(w_min=0.1), [0.0, 0.5]),
+                         (SymmetricSTDP(), [0.5, 1.1])):  # fmt: skip
+        joined = Projection.one_to_one("a", "a", 2, weight, plasticity=rule)
+        with pytest.raises(ParameterError, match=r"weights of 'a->a' must be in .* they are"):
+            Network([one], [joined])
+    scaled = SynapticScaling(total=3.0)
+    Network([one], [Projection.one_to_one("a", "a", 2, 3.0, plasticity=PairSTDP(),
+                                          homeostasis=scaled)])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        ({"tau": "10 ms"}, "tau must be positive and finite.*got '10 ms'"),
+        ({"tau": [[1.0, 2.0]]}, "tau must be positive and finite"),
+        ({"refractory": True}, "refractory must be zero or more"),
+        ({"comparison": None}, "unknown comparison None"),
+        ({"comparison": "=>"}, "known: >=, >"),
+        ({"v_reset": 2.0}, "v_threshold must be above v_reset in every unit; got 1.0 and 2.0"),
+    ],
+)
+def test_a_parameter_that_does_not_hold_is_named(values: Any, match: str) -> None:
+    with pytest.raises(ParameterError, match=match):
+        LIF(**values)
+
+
+def test_input_factor_is_a_truth_value() -> None:
+    with pytest.raises(ParameterError, match="input_factor must be True or False; got 'yes'"):
+        IFCurrExp(input_factor="yes")  # type: ignore[arg-type]
 
 
 def test_refusals() -> None:

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from activome.activity.events import Events
-from activome.errors import ActivityError, ActivityWarning, ParameterError, ResourceError
+from activome.errors import (
+    ActivityError,
+    ActivityWarning,
+    ParameterError,
+    ReadError,
+    ResourceError,
+)
 from activome.networks.spiking.homeostasis import SynapticScaling, ThresholdAdaptation
 from activome.networks.spiking.network import Network, Population
 from activome.networks.spiking.neurons import LIF, IFCondExp, IFCurrExp, SpikeSource
@@ -280,3 +286,19 @@ def test_graphs_that_cannot_be_read() -> None:
         write_nir("a.nir", 3)
     with pytest.raises(ParameterError, match="unknown method"):
         from_nir(graph(lif), method="rk4")  # type: ignore[call-overload]  # refused in the call
+
+
+def test_a_file_of_something_else_is_named(tmp_path: Any) -> None:
+    path = tmp_path / "notes.nir"
+    path.write_text("not a graph")
+    with pytest.raises(ReadError, match=r"notes\.nir' must be a file of NIR"):
+        from_nir(path)
+    with pytest.raises(ParameterError, match=r"must be a Network or a stack.*holds, a str"):
+        to_nir("network.nir")
+
+
+def test_a_lone_cell_of_one_unit_tells_its_output() -> None:
+    cell = nir.LIF(tau=np.array([0.02]), r=np.ones(1), v_leak=np.zeros(1), v_threshold=np.ones(1))
+    nodes = {"cell": cell, "output": nir.Output({"output": np.array([1])})}
+    graph = nir.NIRGraph(nodes, [("cell", "output")], type_check=False)
+    assert [p.n for p in from_nir(graph, 1.0).populations] == [1]

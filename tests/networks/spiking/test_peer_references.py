@@ -55,6 +55,45 @@ def test_the_spikes_of_brian2() -> None:
     assert set(zip((found.t // 100).tolist(), found.unit.tolist(), strict=True)) == theirs
 
 
+@pytest.mark.parametrize(
+    ("reset", "refractory"),
+    [("value", 0), ("value", 3), ("value", 20), ("subtract", 0), ("subtract", 20)],
+)
+def test_the_spikes_of_brian2_where_voltages_jump(reset: Any, refractory: int) -> None:
+    r = recorded("brian2")
+    n_in, n = 15, 20
+    parts = []
+    for name, first, last in (("in", 0, n_in), ("exc", n_in, n_in + n), ("inh", n_in + n, 99)):
+        rows = (r["jump_source"] >= first) & (r["jump_source"] < last)
+        pre, size = ("in", n_in) if name == "in" else ("cells", n)
+        parts.append(
+            Projection.from_table(
+                pre, "cells", (size, n), r["jump_source"][rows] - first, r["jump_target"][rows],
+                r["jump_weight_1024"][rows] / 1024, r["jump_delay"][rows] * DT,
+                receptor="inh" if name == "inh" else "exc", name=name,
+            )
+        )  # fmt: skip
+    cell = LIF(
+        tau=2.0,
+        refractory=refractory * DT,
+        i_offset=r["jump_drive_1024"] / 1024,
+        comparison=">",
+    )
+    network = Network([Population("in", n_in, SpikeSource()), Population("cells", n, cell)], parts)
+    found = simulate(
+        network,
+        {"in": Events(r["jump_input_step"] * 100, r["jump_input_unit"], n_units=n_in)},
+        30.0,
+        DT,
+        arrivals="after",
+        reset_rule=reset,
+        refractory_rule="brian",
+    ).spikes["cells"]
+    theirs = set(zip(*r[f"jump_{reset}_{refractory}"].tolist(), strict=True))
+    assert len(theirs) > 100
+    assert set(zip((found.t // 100).tolist(), found.unit.tolist(), strict=True)) == theirs
+
+
 def test_the_pair_curve_of_brian2() -> None:
     r = recorded("brian2")
     n = r["pre_step"].size

@@ -79,7 +79,7 @@ def slow_twin(
     """Step a recurrent population in plain numpy; returns the raster (n_steps, n_cells)."""
     n = weights.shape[0]
     v, u = np.full(n, par.get("v_rest", 0.0)), np.zeros(n)
-    exc, inh, left = np.zeros(n), np.zeros(n), np.zeros(n, int)
+    exc, inh, left, lost = np.zeros(n), np.zeros(n), np.zeros(n, int), np.zeros(n, bool)
     raster = np.zeros((n_steps, n), bool)
     shift = 0 if order == "before" else 1
     for t in range(n_steps):
@@ -101,7 +101,7 @@ def slow_twin(
         if kind == "lif":
             a = np.exp(-dt / par["tau"])
             if order == "after":
-                v = v + exc - inh
+                v = np.where(lost, v, v + exc - inh)
                 new = par["v_rest"] + (v - par["v_rest"]) * a + x * (1 - a)
             else:
                 new = par["v_rest"] + (v - par["v_rest"]) * a + x * (1 - a) + exc - inh
@@ -125,6 +125,8 @@ def slow_twin(
         fires = free & (v >= par["v_threshold"])
         left = np.where(free, 0, left - 1)
         left[fires] = par["hold"]
+        # What arrives at the end of the step finds the cell held, or is wiped out by the reset.
+        lost = ~free | (fires & ((not subtract) | (par["hold"] > 0)))
         raster[t] = fires
         if kind == "meta":
             v[fires] = 0.021
@@ -181,6 +183,24 @@ def test_same_spikes_as_the_slow_twin(kind: str, order: Any, reset: Any) -> None
     )
     assert twin.sum() > 100
     np.testing.assert_array_equal(raster, twin)
+
+
+def test_a_matrix_of_currents_is_its_events() -> None:
+    generator = np.random.default_rng(5)
+    current = generator.uniform(0, 12, (60, 7)) * (generator.random((60, 7)) < 0.4)
+    current = current.astype(np.float32)
+    net = Network([Population("c", 7, LIF(tau=8.0))])
+    step, unit = np.nonzero(current)
+    late = generator.permutation(step.size)
+    with pytest.warns(ActivityWarning, match="all were sorted"):
+        events = Events(1000 * step[late], unit[late], value=current[step, unit][late], n_units=7)
+    whole, same = (
+        simulate(net, {"c": given}, 60.0, 1.0, record={"c": ["spikes", "v"]})
+        for given in (current, events)
+    )
+    assert whole.spikes["c"].n_events > 20
+    assert whole.spikes["c"].equals(same.spikes["c"])
+    np.testing.assert_array_equal(whole.states["c"]["v"], same.states["c"]["v"])
 
 
 def test_exponential_euler_is_exact_for_a_held_conductance() -> None:
@@ -270,6 +290,12 @@ def test_refusals() -> None:
         simulate(net, {"cell": [[0.0], [1.0], [np.nan]]}, 0.3, 0.1)
     with pytest.raises(ParameterError, match="Did you mean 'cell'"):
         simulate(net, {"cel": 1.0}, 1.0, 0.1)
+    with pytest.raises(ActivityError, match="from the names of populations"):
+        simulate(net, Events([0], [0]), 1.0, 0.1)  # type: ignore[arg-type]
+    with pytest.raises(ActivityError, match="must be numbers, in nA; got '1 nA'"):
+        simulate(net, {"cell": "1 nA"}, 1.0, 0.1)
+    with pytest.raises(ActivityError, match="Make them with Events"):
+        simulate(net, {"in": np.zeros((10, 1))}, 1.0, 0.1)
     with pytest.raises(ParameterError, match="unknown arrivals"):
         simulate(net, duration=1.0, arrivals="during")  # type: ignore[arg-type]
     with pytest.raises(ResourceError, match="recorded variables"):

@@ -212,3 +212,107 @@ def test_the_readout_is_the_mean_of_leaky_sums() -> None:
 def test_refusals(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("kind", ["fast_sigmoid", "arctan", "triangle"])
+@pytest.mark.parametrize("order", ["immediate", "delayed"])
+@pytest.mark.parametrize("mode", ["zero", "subtract"])
+@pytest.mark.parametrize("detach", [True, False])
+def test_gradients_are_differences_of_a_smooth_path(
+    kind: str, order: Any, mode: Any, detach: bool
+) -> None:
+    g = np.random.default_rng(4)
+    shape, k = (9, 2, 3), 3.0
+    start = [g.normal(0.4, 0.6, shape), g.uniform(0.5, 0.95, 3), g.uniform(0.6, 1.2, 3),
+             g.uniform(-0.2, 0.2, 3)]  # fmt: skip
+    weigh = g.normal(size=shape)
+    rise: Any = {
+        "fast_sigmoid": lambda x: x / (1 + k * np.abs(x)),
+        "arctan": lambda x: np.arctan(k * x) / k,
+        "triangle": lambda x: np.where(
+            np.abs(x) < 1 / k, x - k * x * np.abs(x) / 2, np.sign(x) / (2 * k)
+        ),
+    }[kind]
+
+    def run(values: Any, base: Any) -> Any:
+        """Return voltages less the threshold, and spikes: smooth around those of ``base``."""
+        current, alpha, threshold, reset = values
+        v = z = kept = np.zeros(shape[1:])
+        away, spikes = [], []
+
+        def lower(v: Any, z: Any, kept: Any) -> Any:
+            z = kept if detach else z
+            return v * (1 - z) + reset * z if mode == "zero" else v - threshold * z
+
+        for t in range(shape[0]):
+            v = alpha * v + current[t]
+            v = lower(v, z, kept) if order == "delayed" else v
+            x = v - threshold
+            z = kept = (x >= 0).astype(float)
+            if base is not None:
+                kept = base[1][t]
+                z = kept + rise(x) - rise(base[0][t])
+            v = lower(v, z, kept) if order == "immediate" else v
+            away.append(x)
+            spikes.append(z)
+        return np.array(away), np.array(spikes)
+
+    base = run(start, None)
+    tensors = [torch.tensor(x, requires_grad=True) for x in start]
+    spikes = lif_forward(*tensors, order=order, reset_mode=mode, detach_reset=detach,
+                         surrogate=SurrogateSpike(kind, k))  # fmt: skip
+    np.testing.assert_array_equal(spikes.detach().numpy(), base[1])
+    assert 5 < base[1].sum() < 50
+    (spikes * torch.tensor(weigh)).sum().backward()
+    for which, tensor in enumerate(tensors):
+        found = np.zeros(shape) if tensor.grad is None else tensor.grad.numpy()
+        for place in np.ndindex(start[which].shape):
+            sums = []
+            for h in (1e-6, -1e-6):
+                values = [x.copy() for x in start]
+                values[which][place] += h
+                sums.append((run(values, base)[1] * weigh).sum())
+            assert found[place] == pytest.approx((sums[0] - sums[1]) / 2e-6, abs=1e-6)
+
+
+def test_a_second_derivative_of_the_fused_pass_is_refused() -> None:
+    current = torch.rand(5, 2, 3, dtype=torch.float64, requires_grad=True)
+    found = []
+    for fused in (None, False):
+        loss = (lif_forward(current, 0.9, fused=fused) ** 2).sum() + (current**3).sum()
+        if fused is None:
+            with pytest.raises(ParameterError, match=r"no second derivative.* Say fused=False"):
+                torch.autograd.grad(loss, current, create_graph=True)
+            continue
+        (first,) = torch.autograd.grad(loss, current, create_graph=True)
+        (second,) = torch.autograd.grad((first**2).sum(), current)
+        found.append(second)
+    assert torch.isfinite(found[0]).all()
+
+
+def test_a_read_out_of_a_very_long_time_constant_is_a_sum() -> None:
+    readout = LeakyReadout(2, 1, tau=1e9)
+    spikes = torch.ones(1, 4, 2)
+    # Voltages are 1, 2, 3 and 4 times what one step adds: 2.5 of it on average.
+    expected = 2.5 * readout.weigh.weight.sum() + readout.weigh.bias
+    torch.testing.assert_close(readout(spikes)[0], expected)
+
+
+def test_one_constant_may_be_named_alone() -> None:
+    names = [name for name, _ in LIFCell(2, learnable="tau").named_parameters()]
+    assert names == ["log_tau"]
+
+
+def test_currents_that_are_none_are_refused() -> None:
+    with pytest.raises(ActivityError, match="floating-point numbers of at least one time"):
+        lif_forward(torch.ones(3, 2, 3, dtype=torch.int64), 0.9)
+    with pytest.raises(ActivityError, match=r"of at least one time; got .*shape \(0, 2, 3\)"):
+        lif_forward(torch.zeros(0, 2, 3), 0.9)
+    with pytest.raises(ActivityError, match=r"alpha must be one number or one per unit \(3\)"):
+        lif_forward(torch.zeros(3, 2, 3), torch.rand(4))
+    with pytest.raises(ActivityError, match="with at least one time"):
+        LIFCell(3)(torch.zeros(2, 0, 3))
+    with pytest.raises(ActivityError, match=r"Convert it with current.float\(\)"):
+        MetaCell(3)(torch.zeros(2, 4, 3, dtype=torch.int64))
+    with pytest.raises(ActivityError, match=r"spikes must be \(n_trials, n_times, 3\)"):
+        LeakyReadout(3, 2)(torch.zeros(2, 4, 5))

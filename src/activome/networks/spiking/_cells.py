@@ -117,10 +117,15 @@ def linear(
     left: Array,
     moved: Array,
 ) -> None:
-    """Advance LIF and IFCurrExp cells; held cells only take jumps that come after the step.
+    """Advance LIF and IFCurrExp cells.
 
-    ``moved`` is room for n numbers.
+    Jumps that come after the step are those of the step before: a cell that was held then, or that
+    its reset had the last word on, does not take them. ``moved`` is room for n numbers.
     """
+    if jumps and not before:
+        for i in range(n):
+            exc[i] = exc[i] if left[i] == 0 else 0.0
+            inh[i] = inh[i] if left[i] == 0 else 0.0
     for i in range(n):
         moved[i] = par[0, i] + (v[i] - par[0, i]) * par[3, i] + exc[i] * par[4, i]
     if inhibited:
@@ -129,9 +134,6 @@ def linear(
     for i in range(n):
         new = moved[i] + (injected[i] + par[11, i]) * par[10, i]
         v[i] = v[i] if left[i] > 0 else new
-    if jumps and not before:
-        for i in range(n):
-            v[i] += exc[i] - inh[i] if left[i] > 0 else 0.0
 
 
 @kernel()
@@ -268,8 +270,9 @@ def fire(
 ) -> int:
     """Fire and reset the cells that are ready, count down the held ones; returns all spikes so far.
 
-    ``ready`` is room for a byte for each cell, in whole words of eight. Cells are numbered from
-    ``first``.
+    ``left`` counts the steps that a cell is still held; -1 is a cell that is free in the next step
+    but lost what arrives at the end of this one. ``ready`` is room for a byte for each cell, in
+    whole words of eight. Cells are numbered from ``first``.
     """
     n_ready = 0
     if strict:
@@ -298,10 +301,12 @@ def fire(
                 u[i] += par[19, i]
             elif subtract:
                 v[i] -= par[2, i] + theta[i] - par[1, i]
+                # A reset that subtracts keeps what is added before it.
+                left[i] = 0 if left[i] == 1 else left[i]
             else:
                 v[i] = par[1, i]
     for i in range(lo, hi):
-        left[i] -= left[i] > 0
+        left[i] = left[i] - 1 if left[i] > 1 else (-1 if left[i] == 1 else 0)
     return n_fired
 
 

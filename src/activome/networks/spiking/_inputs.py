@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from activome._checks import check_choice, check_finite, check_memory
+from activome._checks import DEFAULT_MEMORY_LIMIT, check_choice, check_finite, check_memory
 from activome.activity.events import Events
 from activome.activity.schema import ensure
 from activome.errors import ActivityError
@@ -50,9 +50,19 @@ def have_trials(inputs: Mapping[str, Any]) -> bool:
 
 
 def read_inputs(
-    network: Network, flat: Flat, inputs: Mapping[str, Any], n_steps: int, dt: float
+    network: Network,
+    flat: Flat,
+    inputs: Mapping[str, Any],
+    n_steps: int,
+    dt: float,
+    memory_limit: float = DEFAULT_MEMORY_LIMIT,
 ) -> tuple[list[Drive], int]:
     """Return the inputs of each trial, and the number of trials."""
+    if not isinstance(inputs, Mapping):
+        raise ActivityError(
+            "simulate: inputs must be a mapping from the names of populations, as in "
+            f"{{{flat.names[0]!r}: ...}}; got {type(inputs).__name__}."
+        )
     counts = {v.n_trials for v in inputs.values() if isinstance(v, Events) and v.trial is not None}
     if len(counts) > 1:
         raise ActivityError(
@@ -72,9 +82,9 @@ def read_inputs(
         if is_source:
             raise ActivityError(
                 f"simulate: the input of the source {name!r} must be Events; got "
-                f"{type(given).__name__}."
+                f"{type(given).__name__}. Make them with Events.from_times, or from_raster."
             )
-        current = _current(name, given, hi - lo, n_steps, dt)
+        current = _current(name, given, hi - lo, n_steps, dt, memory_limit)
         if current.ndim == 2:
             step, unit = np.nonzero(current)
             parts.append((step, unit + lo, current[step, unit], None))
@@ -88,12 +98,20 @@ def _of_trial(
     parts: list[tuple[Array, Array, Array, Array | None]], k: int, offset: Array | None
 ) -> Drive:
     columns: list[list[Array]] = [[np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]]
+    if len(parts) == 1 and parts[0][3] is None and _is_sorted(*parts[0][:2]):
+        # One matrix of currents, read row by row: neither copied nor sorted.
+        return Drive(*parts[0][:3], offset)
     for *given, trial in parts:
         for column, values in zip(columns, given, strict=True):
             column.append(values if trial is None else values[trial == k])
     step, unit, value = (np.concatenate(column) for column in columns)
     order = np.lexsort((unit, step))
     return Drive(step[order], unit[order], value[order], offset)
+
+
+def _is_sorted(step: Array, unit: Array) -> bool:
+    later = step[1:] > step[:-1]
+    return bool((later | ((step[1:] == step[:-1]) & (unit[1:] >= unit[:-1]))).all())
 
 
 def _from_events(
@@ -136,7 +154,9 @@ def _from_events(
     return step, unit, value, trial
 
 
-def _current(name: str, given: Any, n_cells: int, n_steps: int, dt: float) -> Array:
+def _current(
+    name: str, given: Any, n_cells: int, n_steps: int, dt: float, memory_limit: float
+) -> Array:
     if isinstance(given, xr.DataArray):
         activity = ensure(given, owner="simulate")
         rate = activity.attrs.get("sampling_rate")
@@ -146,6 +166,10 @@ def _current(name: str, given: Any, n_cells: int, n_steps: int, dt: float) -> Ar
                 f"got {rate:g} Hz. Resample it first."
             )
         given = activity.values
+    if np.asarray(given).dtype.kind not in "biuf":
+        raise ActivityError(
+            f"simulate: the current of {name!r} must be numbers, in nA; got {given!r:.60}."
+        )
     current = np.asarray(given, dtype=np.float64)
     if current.shape not in ((), (n_cells,), (n_steps, n_cells)):
         raise ActivityError(
@@ -155,6 +179,10 @@ def _current(name: str, given: Any, n_cells: int, n_steps: int, dt: float) -> Ar
     axes = ("cell",) if current.ndim < 2 else ("step", "cell")
     check_finite(np.atleast_1d(current), owner="simulate", axes=axes, what=f"currents of {name!r}")
     check_memory(
-        24.0 * current.size, owner="simulate", what="the events of a current", cure="Use Events."
+        24.0 * current.size if current.ndim == 2 else 0.0,
+        owner="simulate",
+        what=f"the current of {name!r} as events",
+        cure="Run shorter, give Events where most of it is 0, or raise memory_limit.",
+        limit=memory_limit,
     )
     return current

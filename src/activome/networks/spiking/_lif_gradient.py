@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from activome.errors import ParameterError
+
 __all__ = ["DrawnSpikes", "Fire", "FusedLIF", "run_lif", "spike"]
 
 # From the voltage less the threshold at one step to the spikes of that step.
@@ -154,6 +156,12 @@ class FusedLIF(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
+        if torch.is_grad_enabled():
+            # Autograd would leave this pass out of second derivatives without a word.
+            raise ParameterError(
+                "lif_forward: the fused pass has no second derivative, which create_graph=True "
+                "asks for. Say fused=False."
+            )
         voltage, alpha, threshold = ctx.saved_tensors
         is_delayed, is_zero, kind, slope = ctx.options
         away = voltage - threshold

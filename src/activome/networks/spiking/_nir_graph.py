@@ -238,20 +238,24 @@ def _find_shapes(flat: FlatGraph) -> None:
         own = _own_shape(node, flat.kind(name))
         if own is not None:
             shapes[name] = own
-    for _ in range(len(flat.nodes)):
+    _let_run(flat)
+    for name in flat.nodes:
+        if name not in shapes and flat.kind(name) in CELLS:
+            shapes[name] = tuple(np.shape(flat.nodes[name].r)) or (1,)
+    _let_run(flat)
+    missing = [name for name in flat.nodes if name not in shapes]
+    if missing:
+        raise ActivityError(f"from_nir: the shape of node {missing[0]!r} cannot be told.")
+
+
+def _let_run(flat: FlatGraph) -> None:
+    shapes, changed = flat.shapes, True
+    while changed:
         changed = False
         for a, b in flat.edges:
             if b not in shapes and a in shapes:
                 shapes[b] = _shape_behind(flat.nodes[b], flat.kind(b), shapes[a], b)
                 changed = True
-        if not changed:
-            break
-    for name in flat.nodes:
-        if name not in shapes and flat.kind(name) in CELLS:
-            shapes[name] = tuple(np.shape(flat.nodes[name].r)) or (1,)
-    missing = [name for name in flat.nodes if name not in shapes]
-    if missing:
-        raise ActivityError(f"from_nir: the shape of node {missing[0]!r} cannot be told.")
 
 
 def _own_shape(node: Any, kind: str) -> tuple[int, ...] | None:

@@ -73,11 +73,16 @@ def stack_to_graph(
 
 
 def _layers(stack: nn.Module | Iterable[nn.Module]) -> Iterable[nn.Module]:
-    if isinstance(stack, nn.Sequential) or not isinstance(stack, nn.Module):
+    if isinstance(stack, nn.Module) and not isinstance(stack, nn.Sequential):
+        yield stack
+    elif isinstance(stack, str) or not isinstance(stack, Iterable):
+        raise ParameterError(
+            "to_nir: the model must be a Network or a stack of torch modules; it is, or holds, a "
+            f"{type(stack).__name__}."
+        )
+    else:
         for layer in stack:
             yield from _layers(layer)
-    else:
-        yield stack
 
 
 def _array(values: Tensor) -> Array:

@@ -23,7 +23,7 @@ class ThresholdAdaptation:
 
     The threshold is that of the cell plus ``theta - reference``. At a spike theta rises, by
     ``theta_plus`` or by ``theta_plus * 10 / |theta - 10|``; in every other step it decays to 0 with
-    ``tau_theta``.
+    ``tau_theta``. Every trial of ``simulate`` begins at ``start``: to go on, give it ``state``.
 
     Parameters
     ----------
@@ -87,6 +87,9 @@ class ThresholdAdaptation:
 class SynapticScaling:
     """Multiply the weights of each cell so that they add up to one total.
 
+    The sum is over the synapses of one projection. Limits of a plasticity rule are not looked at: a
+    scaled weight may be above ``w_max`` until a spike changes it.
+
     Parameters
     ----------
     total : float in (0, inf)
@@ -94,9 +97,9 @@ class SynapticScaling:
     axis : {"post", "pre"}, default="post"
         Whether the synapses onto a cell, or those from it, share the total.
     when : {"trial", "interval"}, default="trial"
-        Before each trial, or every ``interval`` ms of it.
+        Before each trial that starts from rest, or at the end of every ``interval`` ms of it.
     interval : float in (0, inf), default=100.0
-        Time between two scalings, ms; for "interval" only.
+        Time between two scalings, ms, rounded to whole steps and at least one; for "interval" only.
 
     Raises
     ------
@@ -148,8 +151,9 @@ class SynapticScaling:
 class DriveHomeostasis:
     """Scale the synapses that were just active so that their volley reaches a set drive.
 
-    At a spike of the cell behind them, D being the sum of the weights whose cells fired within the
-    window, each of these becomes ``w (1 + eta (factor drive_threshold / D - 1))``.
+    At a spike of the cell behind them, D being the sum of the weights of one projection whose cells
+    fired within the window, each of these becomes ``w (1 + eta (factor drive_threshold / D - 1))``.
+    In a step this comes after plasticity and knows no ``w_max``; nothing changes where D is 0.
 
     Parameters
     ----------
@@ -160,7 +164,8 @@ class DriveHomeostasis:
     eta : float in (0, 1], default=1.0
         Share of the way that one spike goes.
     window : float in (0, inf), default=20.0
-        How long ago a spike may have reached the synapse to count as active, ms.
+        How long ago a spike may have reached the synapse, a delay after it left, to count as
+        active, ms; this long ago still counts.
 
     Raises
     ------

@@ -10,8 +10,13 @@ import numpy as np
 
 from activome._checks import check_choice, check_integer
 from activome.errors import ParameterError
-from activome.networks.spiking.homeostasis import ThresholdAdaptation
+from activome.networks.spiking.homeostasis import (
+    DriveHomeostasis,
+    SynapticScaling,
+    ThresholdAdaptation,
+)
 from activome.networks.spiking.neurons import Neuron, SpikeSource
+from activome.networks.spiking.plasticity import PairSTDP, SymmetricSTDP
 from activome.networks.spiking.projections import Projection
 
 __all__ = ["Network", "Population"]
@@ -35,7 +40,8 @@ class Population:
     Raises
     ------
     ParameterError
-        If there is no cell, or parameters per unit are of another number.
+        If there is no cell, parameters per unit are of another number, or the neuron or the
+        adaptation is none.
     """
 
     name: str
@@ -45,7 +51,19 @@ class Population:
 
     def __post_init__(self) -> None:
         owner = f"Population {self.name!r}"
+        if not isinstance(self.name, str) or not self.name:
+            raise ParameterError(f"Population: name must be a word; got {self.name!r}.")
         check_integer(self.n, name="n", owner=owner, low=1)
+        if not isinstance(self.neuron, Neuron):
+            raise ParameterError(
+                f"{owner}: neuron must be a SpikeSource, LIF, IFCurrExp, IFCondExp or MetaNeuron, "
+                f"such as LIF(tau=10.0); got {_named(self.neuron)}."
+            )
+        if not isinstance(self.adaptation, ThresholdAdaptation | None):
+            raise ParameterError(
+                f"{owner}: adaptation must be a ThresholdAdaptation or None; got "
+                f"{_named(self.adaptation)}."
+            )
         for item in fields(self.neuron):
             value = getattr(self.neuron, item.name)
             size = 1 if isinstance(value, (str, bool)) else np.size(value)
@@ -67,12 +85,14 @@ class Network:
     populations : sequence of Population
         Cells; they are updated in this order.
     projections : sequence of Projection, default=()
-        Synapses; weights that arrive in one step are added in this order.
+        Synapses. Weights that arrive in one step are added by the step they were sent in, then by
+        the cell that sent them, then in this order; those of plastic projections come apart.
 
     Raises
     ------
     ParameterError
-        If a name stands twice, or a projection does not fit its populations.
+        If a name stands twice, a projection does not fit its populations, a rule is none, or a
+        weight is outside the limits of its rule.
 
     Examples
     --------
@@ -91,8 +111,15 @@ class Network:
     projections: Sequence[Projection] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "populations", tuple(self.populations))
-        object.__setattr__(self, "projections", tuple(self.projections))
+        for what, kind in (("populations", Population), ("projections", Projection)):
+            given = getattr(self, what)
+            if isinstance(given, kind) or not all(isinstance(one, kind) for one in given):
+                raise ParameterError(
+                    f"Network: {what} must be a list of {kind.__name__}s; got {_named(given)}."
+                )
+            object.__setattr__(self, what, tuple(given))
+        if not self.populations:
+            raise ParameterError("Network: there must be a population; got none.")
         for what, names in (
             ("population", [p.name for p in self.populations]),
             ("projection", [q.name for q in self.projections]),
@@ -111,6 +138,7 @@ class Network:
                         f"Network: projection {q.name!r} has {n} cells on the side of {name!r}, "
                         f"which has {found}."
                     )
+            _check_rules(q)
 
     def __getitem__(self, name: str) -> Population:
         """Return a population by name; an unknown name is refused with the known ones."""
@@ -125,6 +153,39 @@ class Network:
             added = f", {_short(p.adaptation)}" if p.adaptation is not None else ""
             lines.append(f"  {p.name}: {p.n} {_short(p.neuron)}{added}")
         return "\n".join([*lines, *(f"  {q!r}" for q in self.projections)])
+
+
+def _check_rules(q: Projection) -> None:
+    """Refuse what the engine would pass over or clip without a word."""
+    rule = q.plasticity
+    if not isinstance(rule, PairSTDP | SymmetricSTDP | None):
+        raise ParameterError(
+            f"Network: plasticity of {q.name!r} must be a PairSTDP, a SymmetricSTDP or None; got "
+            f"{_named(rule)}."
+        )
+    for held in q.homeostasis:
+        if not isinstance(held, SynapticScaling | DriveHomeostasis):
+            raise ParameterError(
+                f"Network: homeostasis of {q.name!r} must be of SynapticScaling and "
+                f"DriveHomeostasis; got {_named(held)}."
+            )
+    # What scales weights does not look at the limits, and may have left them outside.
+    if rule is None or q.homeostasis or not q.n_synapses:
+        return
+    low = rule.w_min if isinstance(rule, PairSTDP) else 0.0
+    least, most = float(q.weight.min()), float(q.weight.max())
+    if least < low or most > rule.w_max:
+        raise ParameterError(
+            f"Network: weights of {q.name!r} must be in [{low:g}, {rule.w_max:g}], the limits of "
+            f"its {type(rule).__name__}; they are {least:g} to {most:g}. Move the limits."
+        )
+
+
+def _named(value: Any) -> str:
+    """Return what an error says of a value: a class as such, else its type."""
+    if isinstance(value, str | type):
+        return repr(value)
+    return type(value).__name__
 
 
 def _repeated(names: Iterable[str]) -> str | None:

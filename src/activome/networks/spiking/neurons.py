@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from activome._checks import check_choice
 from activome.errors import ParameterError
 
 __all__ = ["LIF", "IFCondExp", "IFCurrExp", "MetaNeuron", "Neuron", "SpikeSource"]
@@ -38,7 +39,8 @@ class LIF:
     """Leaky integrate-and-fire cell whose synapses make the voltage jump.
 
     ``V <- v_rest + (V - v_rest) a + resistance I (1 - a)`` with ``a = exp(-dt / tau)``: exact for a
-    current I that is constant over the step. A spike of weight w moves V by w mV.
+    current I that is constant over the step. A spike of weight w moves V by w mV, save while the
+    cell is refractory: V is held then, and such a spike is lost.
 
     Parameters
     ----------
@@ -102,6 +104,7 @@ class IFCurrExp:
 
     ``tau_m dV/dt = v_rest - V + (tau_m / c_m) (I_e - I_i + I)`` and ``tau_s dI_s/dt = -I_s``, so
     that one step is a product with a 2 x 2 matrix. A spike of weight w adds w nA to its current.
+    While the cell is refractory V is held, and the currents go on.
 
     Parameters
     ----------
@@ -189,7 +192,8 @@ class IFCondExp:
     """Integrate-and-fire cell with exponential synaptic conductances.
 
     ``tau dV/dt = v_rest - V + g_e (e_rev_e - V) + g_i (e_rev_i - V) + resistance I``. Conductances
-    are relative to the leak and decay exactly; a spike of weight w adds w to its conductance.
+    are relative to the leak and decay exactly; a spike of weight w adds w to its conductance. While
+    the cell is refractory V is held, and the conductances go on.
 
     Parameters
     ----------
@@ -272,7 +276,8 @@ class MetaNeuron:
     Per step with ``r = dt / tau``: ``v <- v + r (v^2 - v - u) + I`` and
     ``u <- u + r (theta_v v - theta_u u)``, both from the old values; at a spike ``v <- theta_r``
     and ``u <- u + theta_s``. I is the current of the step and the weights of what arrives in it.
-    The voltage is kept in [-3, 3], because the square diverges.
+    The voltage is kept in [-3, 3], because the square diverges. While the cell is refractory v and
+    u are held, and what arrives is lost.
 
     Parameters
     ----------
@@ -349,13 +354,13 @@ def _validate(neuron: Any, *, positive: tuple[str, ...]) -> None:
     sizes = set()
     for item in fields(neuron):
         value = getattr(neuron, item.name)
+        if item.name in _WORDS:
+            check_choice(value, _WORDS[item.name], name=item.name, owner=owner)
+            continue
         if item.name == "input_factor":
+            if not isinstance(value, bool):
+                raise ParameterError(f"{owner}: input_factor must be True or False; got {value!r}.")
             continue
-        if isinstance(value, str):
-            _validate_word(owner, item.name, value)
-            continue
-        row = _row(value)
-        sizes.add(row.size)
         rule: tuple[Callable[[Array], Array], str] = (np.isfinite, "finite")
         if item.name in positive:
             rule = (lambda x: np.isfinite(x) & (x > 0), "positive and finite")
@@ -365,22 +370,24 @@ def _validate(neuron: Any, *, positive: tuple[str, ...]) -> None:
             rule = (lambda x: x < np.inf, "below infinity")
         elif item.name == "v_threshold":
             rule = (lambda x: x > -np.inf, "a number, or infinite in a cell that never fires")
-        good = rule[0](row)
-        if row.ndim != 1 or not good.all():
+        given = np.atleast_1d(np.asarray(value))
+        if given.dtype.kind not in "iuf" or given.ndim != 1 or not rule[0](_row(given)).all():
             raise ParameterError(
                 f"{owner}: {item.name} must be {rule[1]}, one number or one per unit; got "
                 f"{value!r}."
             )
+        sizes.add(given.size)
     if len(sizes - {1}) > 1:
         raise ParameterError(
             f"{owner}: parameters per unit must all have one length; got {sorted(sizes - {1})}."
         )
     reset = "theta_r" if owner == "MetaNeuron" else "v_reset"
-    if not (_row(neuron.v_threshold) > _row(getattr(neuron, reset))).all():
-        raise ParameterError(f"{owner}: v_threshold must be above {reset} in every unit.")
+    high, low = _row(neuron.v_threshold), _row(getattr(neuron, reset))
+    if not (high > low).all():
+        raise ParameterError(
+            f"{owner}: v_threshold must be above {reset} in every unit; got "
+            f"{neuron.v_threshold!r} and {getattr(neuron, reset)!r}."
+        )
 
 
-def _validate_word(owner: str, name: str, value: str) -> None:
-    known = {"comparison": (">=", ">"), "method": ("euler", "exponential")}[name]
-    if value not in known:
-        raise ParameterError(f"{owner}: unknown {name} {value!r}; known: {', '.join(known)}.")
+_WORDS = {"comparison": (">=", ">"), "method": ("euler", "exponential")}

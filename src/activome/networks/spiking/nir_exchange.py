@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from activome._checks import DEFAULT_MEMORY_LIMIT, check_choice, check_number
 from activome._extras import require
 from activome._files import atomic_path
-from activome.errors import ActivityError, ParameterError
+from activome.errors import ActivityError, ParameterError, ReadError
 from activome.networks.spiking._nir_cells import Method
 from activome.networks.spiking._nir_graph import read_graph
 from activome.networks.spiking._nir_network import network_from_graph, network_to_graph
@@ -178,6 +178,8 @@ def from_nir(
         If ``nir`` or, for a stack, torch is not installed.
     ParameterError
         If dt is not below the time constants with "euler", or not below a delay.
+    ReadError
+        If the file is none of NIR.
 
     Notes
     -----
@@ -205,7 +207,13 @@ def from_nir(
         path = Path(graph)
         if not path.is_file():
             raise ActivityError(f"from_nir: there is no file {str(path)!r}.")
-        graph = nir.read(path, type_check=False)
+        try:
+            graph = nir.read(path, type_check=False)
+        except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+            raise ReadError(
+                f"from_nir: {str(path)!r} must be a file of NIR, as write_nir makes it; it "
+                f"cannot be read ({error})."
+            ) from error
     if not isinstance(graph, nir.NIRGraph):
         raise ActivityError(
             f"from_nir: graph must be a NIRGraph or its file; got {type(graph).__name__}."

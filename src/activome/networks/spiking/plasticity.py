@@ -17,7 +17,8 @@ class PairSTDP:
 
     Each cell leaves a trace that rises by 1 at a spike and decays. A spike before the synapse
     lowers the weight by ``a_minus`` times the trace of the cell behind it; a spike behind it raises
-    the weight by ``a_plus`` times the trace of the cell before it.
+    the weight by ``a_plus`` times the trace of the cell before it. Traces are those at the synapse:
+    a spike enters the trace of its side when the delay lets the synapse see it.
 
     Parameters
     ----------
@@ -28,18 +29,22 @@ class PairSTDP:
         A negative ``a_plus`` lowers the weight of a cell that fired before, as inhibitory synapses
         do that make way for a trained input; a negative ``a_minus`` raises it.
     w_min, w_max : float, default=0.0, 1.0
-        Limits that no change passes.
+        Limits that no change passes; a ``Network`` refuses weights that begin outside them.
+        Homeostatic rules do not know them.
     weight_rule : {"additive", "multiplicative", "once"}, default="additive"
         Multiplicative scales the rise by ``w_max - w`` and the fall by ``w - w_min``; once lets
         spikes from behind change a weight only while it is not above ``w_min``, so that a silent
-        synapse is switched on a single time.
+        synapse is switched on a single time; spikes from before change it as ever.
     pairing : {"all", "nearest"}, default="all"
-        Traces add up, or start anew at 1 with every spike.
+        Traces add up, or start anew at 1 with every spike: each spike then meets the last one on
+        the other side alone.
     delay : {"dendritic", "axonal"}, default="dendritic"
         Where the delay of the synapse lies: it postpones the spikes from behind, as the synapse
         sees them, or those from before.
     zero_lag : {"depress", "none", "potentiate"}, default="depress"
-        What two spikes do that the synapse sees in one step.
+        What two spikes do that the synapse sees in one step: the one from before finds the other in
+        the trace behind, neither finds the other, or the one from behind finds the other. Earlier
+        spikes count in any case.
     trigger : {"immediate", "presynaptic"}, default="immediate"
         When a change enters the weight: at once, or when the cell before the synapse fires, rises
         first, then the fall, then the weight is used.
@@ -51,9 +56,12 @@ class PairSTDP:
 
     Notes
     -----
-    Axonal and immediate: the arriving spike uses the weight as it was, then changes it. In one
+    The weight that a spike uses: with a dendritic delay the one just after the spike changed it,
+    when it leaves; with an axonal delay the one before the step in which it arrives, whatever the
+    trigger: with "presynaptic" the changes of its arrival then act from the next arrival on. In one
     step, spikes from before are taken first with "immediate", spikes from behind first with
-    "presynaptic".
+    "presynaptic". Each change is clipped on its own. Between trials weights go on, traces and rises
+    that still wait for a spike do not.
 
     References
     ----------
@@ -120,7 +128,9 @@ class SymmetricSTDP:
 
     Notes
     -----
-    A pair in one step counts once.
+    A pair in one step counts once: the spike from behind finds the other in its trace. Each change
+    is clipped to [0, ``w_max``]; a spike that arrives uses the weight before the step, one that
+    leaves (dendritic) the weight it has just changed.
 
     References
     ----------

@@ -106,7 +106,8 @@ def lif_forward(
         Gradient of the spike; by default a fast sigmoid of slope 10.
     fused : bool, optional
         Whether to run the backward pass by hand, which keeps the voltages only; by default where
-        that can be: constants that do not learn, and a detached reset.
+        that can be: constants that do not learn, and a detached reset. Its gradient has no gradient
+        of its own; for second derivatives say False.
 
     Returns
     -------
@@ -116,7 +117,8 @@ def lif_forward(
     Raises
     ------
     ActivityError
-        If the current has not three axes.
+        If the current has not three axes, no time, or whole numbers; or a constant is neither one
+        number nor one per unit.
     ParameterError
         If an option is unknown, or ``fused`` is asked for where it cannot be.
 
@@ -137,11 +139,22 @@ def lif_forward(
             f"{owner}: the current must be (n_times, n_trials, n_units); got shape "
             f"{tuple(current.shape)}."
         )
+    if not current.is_floating_point() or not current.shape[0]:
+        raise ActivityError(
+            f"{owner}: the current must be floating-point numbers of at least one time; got "
+            f"{current.dtype} and shape {tuple(current.shape)}."
+        )
     check_choice(order, ("immediate", "delayed"), name="order", owner=owner)
     check_choice(reset_mode, ("subtract", "zero"), name="reset_mode", owner=owner)
     shape = surrogate if surrogate is not None else SurrogateSpike()
     constants = [torch.as_tensor(c, dtype=current.dtype, device=current.device)
                  for c in (alpha, threshold, reset)]  # fmt: skip
+    for name, constant in zip(("alpha", "threshold", "reset"), constants, strict=True):
+        if constant.shape not in ((), (1,), (current.shape[2],)):
+            raise ActivityError(
+                f"{owner}: {name} must be one number or one per unit ({current.shape[2]}); got "
+                f"shape {tuple(constant.shape)}."
+            )
     learns = torch.is_grad_enabled() and any(c.requires_grad for c in constants)
     can_fuse = detach_reset and not learns
     if fused and not can_fuse:

@@ -37,7 +37,8 @@ class _Cell(nn.Module):
     def _hold(
         self, owner: str, n: int, values: dict[str, float], learnable: Sequence[str] | str
     ) -> None:
-        names = tuple(values) if learnable == "all" else tuple(learnable)
+        one = (learnable,) if isinstance(learnable, str) else tuple(learnable)
+        names = tuple(values) if learnable == "all" else one
         for name in names:
             check_choice(name, values, name="learnable constant", owner=owner)
         self.n = check_integer(n, name="n", owner=owner, low=1)
@@ -114,10 +115,15 @@ class _Cell(nn.Module):
         return self.respond(current, draws=draws)[0]
 
     def _times_first(self, current: Tensor) -> Tensor:
-        if current.ndim != 3 or current.shape[-1] != self.n:
+        if current.ndim != 3 or current.shape[-1] != self.n or not current.shape[1]:
             raise ActivityError(
                 f"{type(self).__name__}.forward: the current must be (n_trials, n_times, "
-                f"{self.n}); got shape {tuple(current.shape)}."
+                f"{self.n}) with at least one time; got shape {tuple(current.shape)}."
+            )
+        if not current.is_floating_point():
+            raise ActivityError(
+                f"{type(self).__name__}.forward: the current must be floating-point numbers; got "
+                f"{current.dtype}. Convert it with current.float()."
             )
         return current.transpose(0, 1).contiguous()
 
@@ -137,6 +143,10 @@ class _Cell(nn.Module):
 
 class LIFCell(_Cell):
     """Layer of leaky integrate-and-fire cells whose constants can be learnt, one of each per cell.
+
+    Per step ``v <- exp(-1 / tau) v + I`` from 0, a spike where v is at the threshold or above, and
+    the reset at once. The current enters whole: ``activome.networks.LIF`` scales its own by
+    ``resistance (1 - exp(-dt / tau))``.
 
     Parameters
     ----------
@@ -321,6 +331,9 @@ class MetaCell(_Cell):
 class LeakyReadout(nn.Module):
     """Weigh spikes, and average the voltages that they make in cells that do not fire.
 
+    Per step ``v <- exp(-1 / tau) v + W z`` from 0; the output is the mean of v over time plus the
+    bias of ``weigh``, which stands behind the sum and does not leak.
+
     Parameters
     ----------
     n_in, n_out : int
@@ -363,17 +376,18 @@ class LeakyReadout(nn.Module):
         Raises
         ------
         ActivityError
-            If the spikes have not three axes.
+            If the spikes have another shape, or no time.
         """
-        if spikes.ndim != 3:
+        n_in = self.weigh.in_features
+        if spikes.ndim != 3 or spikes.shape[2] != n_in or not spikes.shape[1]:
             raise ActivityError(
-                "LeakyReadout.forward: spikes must be (n_trials, n_times, n_in); got shape "
-                f"{tuple(spikes.shape)}."
+                f"LeakyReadout.forward: spikes must be (n_trials, n_times, {n_in}) with at least "
+                f"one time; got shape {tuple(spikes.shape)}."
             )
         # The mean over time of a leaky sum weighs each step by what is still to come of it.
         n = spikes.shape[1]
-        keep = torch.exp(torch.tensor(-1.0 / self.tau, dtype=spikes.dtype, device=spikes.device))
         left = torch.arange(n, 0, -1, device=spikes.device, dtype=spikes.dtype)
-        weight = (1 - keep**left) / (1 - keep) / n
+        # As 1 - exp(-x), so that nothing cancels where tau is long.
+        weight = torch.expm1(-left / self.tau) / (math.expm1(-1.0 / self.tau) * n)
         mean = torch.einsum("btu,t->bu", spikes, weight)
         return nn.functional.linear(mean, self.weigh.weight) + self.weigh.bias

@@ -10,6 +10,7 @@ from scipy import stats
 from activome.activity.schema import Problem
 from activome.report import figures as draw
 from activome.report._code import three_lines
+from activome.report.grid import first_of_copies
 from activome.report.recording import Recording
 from activome.report.section import Figure, Section, Statement, Table, Test, Verdict
 from activome.report.sections._shared import number, plural
@@ -95,9 +96,8 @@ def _flags(recording: Recording) -> dict[str, Array]:
     good = scan.n_used - scan.n_bad
     flat = (good > 0) & (scan.low == scan.high)
     missing = scan.n_bad > 0
-    keys = np.stack([scan.digest, scan.low, scan.high], axis=1)
-    _, inverse, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-    duplicated = (counts[inverse.reshape(-1)] > 1) & ~flat & (good > 0)
+    first = first_of_copies(scan)
+    duplicated = (np.bincount(first, minlength=first.size)[first] > 1) & ~flat & (good > 0)
     found = {"flat": flat, "missing": missing, "duplicated": duplicated}
     if recording.kind not in ("spikes", "rate"):
         at_end = np.maximum(scan.n_low, scan.n_high)

@@ -44,7 +44,7 @@ def _regularity(test: MonteCarloTest) -> str:
     side = "more regular" if _excess(test) < 1 else "less regular"
     return (
         f"Trains are {side} than Poisson processes: successive intervals differ by a local "
-        f"variation of {number(test.observed, 2)}, where a Poisson process has "
+        f"variation of {number(test.observed, 2)} (mean over units), where a Poisson process has "
         f"{number(float(np.mean(test.null)), 2)}"
     )
 
@@ -65,8 +65,9 @@ def _order(test: MonteCarloTest) -> str:
 
 def _rhythm(found: PopulationOscillation) -> str:
     return (
-        f"The population oscillates at {number(found.frequency)} Hz: its power there stands out "
-        f"by {number(found.test.observed, 2)} deviations of the null"
+        f"The population oscillates at {number(found.frequency)} Hz, give or take "
+        f"{number(found.frequencies[0] / 2, 1)} Hz: its power there stands out by "
+        f"{number(found.test.observed, 2)} deviations of the null"
     )
 
 
@@ -87,7 +88,7 @@ _QUESTIONS = (
     ),
     _Question(
         "synchrony",
-        "each train shifted as a whole by up to 10 bins",
+        "each train shifted as a whole by up to 10 bins of 5 ms, or of the clock if it is coarser",
         _synchrony,
         "Units do not fire together more often than chance has it",
         lambda test: f"synchrony {number(_excess(test))} x chance",
@@ -233,7 +234,10 @@ def _facts(rates: Array, arrays: dict[str, Array]) -> str:
         "middle 80 %)"
     )
     if arrays["cv"].size:
-        text += f", with a CV of the intervals of {number(np.median(arrays['cv']))} (median)"
+        text += (
+            f", with a CV of the intervals of {number(np.median(arrays['cv']))} (median of the "
+            f"{arrays['cv'].size} trains of {_FEWEST_INTERVALS} intervals or more)"
+        )
     return text + "."
 
 
@@ -241,7 +245,9 @@ def _figure(outcomes: dict[str, Any], rates: Array, arrays: dict[str, Array]) ->
     with draw.style():
         figure = draw.canvas(4.2)
         axes = figure.subplots(2, 3)
-        _histogram(axes[0, 0], rates[rates > 0], "Rates", "spikes/s", is_log=True)
+        _histogram(
+            axes[0, 0], rates[rates > 0], "Rates", "spikes/s, of units that fire", is_log=True
+        )
         positive = arrays["interval"][arrays["interval"] > 0]
         _histogram(axes[0, 1], positive, "Intervals", "s", is_log=True)
         _histogram(axes[0, 2], arrays["local_variation"], "Local variation", "1 for Poisson")
