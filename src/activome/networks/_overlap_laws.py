@@ -1,4 +1,4 @@
-"""Laws of the overlap of random sets, in log space: hypergeometric tails and sizes of unions."""
+"""Laws of the overlap of random sets, in log space: hypergeometric tails, of unions too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-__all__ = ["binomial_tails", "log_overlap", "overlap_tails", "union_sizes"]
+__all__ = ["binomial_tails", "log_overlap", "overlap_tails", "union_tails"]
 
 Array = np.ndarray[Any, Any]
 _CHUNK = 1 << 21
@@ -81,17 +81,42 @@ def binomial_tails(n: int, p: float, theta: Array) -> tuple[Array, Array]:
     return upper[0, column], lower[0, column]
 
 
-def union_sizes(n: int, s: int, n_sets: int) -> tuple[Array, Array]:
-    """Return the possible sizes of the union of random s-sets of n cells, and their chances."""
-    chance = np.zeros(min(n, n_sets * s) + 1)
-    chance[s] = 1.0
-    for _ in range(n_sets - 1):
-        size = np.flatnonzero(chance)
-        overlap = np.exp(log_overlap(np.full(size.size, n), size, np.full(size.size, s)))
-        grown = np.zeros_like(chance)
-        for b in range(overlap.shape[1]):
-            fits = size + s - b < chance.size
-            np.add.at(grown, size[fits] + s - b, chance[size[fits]] * overlap[fits, b])
-        chance = grown
-    size = np.flatnonzero(chance)
-    return size, chance[size]
+def union_tails(n: int, a: int, s: int, n_sets: int, theta: Array) -> Array:
+    """Return log P(at least theta of the a active cells are in the union of random s-sets).
+
+    A chain over the sets: its state is how many active cells are met so far, up to the largest
+    theta, where it stays. Only sums of chances, so that no tail loses digits.
+    """
+    most = min(int(theta.max(initial=0)), a)
+    met = np.arange(most)
+    # Column h: h more of the active cells that are not met yet.
+    step = log_overlap(np.full(most, n), a - met, np.full(most, s))
+    width = step.shape[1]
+    gained = np.arange(most + 1)[np.newaxis, :] - met[:, np.newaxis]
+    rises = (gained >= 0) & (gained < width)
+    chain = np.full((most + 1, most + 1), -np.inf)
+    chain[:most][rises] = np.take_along_axis(step, np.clip(gained, 0, width - 1), 1)[rises]
+    above = _tails(step)[0]
+    chain[met, most] = above[met, np.minimum(most - met, width)]
+    chain[most, most] = 0.0
+    state = np.where(np.arange(most + 1) == 0, 0.0, -np.inf)
+    if n_sets <= most:
+        for _ in range(n_sets):
+            state = special.logsumexp(state[:, np.newaxis] + chain, axis=0)
+    else:
+        left = n_sets
+        while left:
+            if left % 2:
+                state = special.logsumexp(state[:, np.newaxis] + chain, axis=0)
+            left //= 2
+            chain = _log_product(chain) if left else chain
+    upper = np.append(_tails(state[np.newaxis])[0][0], -np.inf)
+    result: Array = upper[np.minimum(theta, most + 1)]
+    return result
+
+
+def _log_product(chain: Array) -> Array:
+    """Return the logarithm of the square of a matrix of which this is the logarithm."""
+    rows = [special.logsumexp(row[:, np.newaxis] + chain, axis=0) for row in chain]
+    result: Array = np.stack(rows)
+    return result

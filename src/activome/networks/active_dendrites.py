@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-import xarray as xr
 from numpy.typing import ArrayLike
 from scipy import sparse
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from activome._checks import check_finite, check_integer, check_memory, check_number
+from activome._checks import check_choice, check_integer, check_memory, check_number
 from activome._random import RandomState, make_generator
-from activome.activity.schema import ensure
 from activome.errors import ActivityError, ParameterError
+from activome.networks._binary_rows import check_same_units, read_binary_rows
 from activome.networks.dendrites import (
     false_negative_probability,
     optimal_threshold,
@@ -29,7 +28,7 @@ Array = np.ndarray[Any, Any]
 _ENTRIES = 1 << 22
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DendriticSegment:
     """Synapses on some cells, and how many of them must be active at once.
 
@@ -67,6 +66,16 @@ class DendriticSegment:
         check_integer(self.theta, name="theta", owner="DendriticSegment", low=1, high=cells.size)
         object.__setattr__(self, "cells", cells.astype(np.int64))
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether cells, in their order, and threshold are the same."""
+        if not isinstance(other, DendriticSegment):
+            return NotImplemented
+        return self.theta == other.theta and np.array_equal(self.cells, other.cells)
+
+    def __hash__(self) -> int:
+        """Return a hash that equal segments share."""
+        return hash((self.theta, self.cells.tobytes()))
+
     def overlap(self, active: ArrayLike) -> int:
         """Return how many synapses are on active cells.
 
@@ -79,8 +88,19 @@ class DendriticSegment:
         -------
         int
             Their number.
+
+        Raises
+        ------
+        ActivityError
+            If the cells are no indices, such as a row of zeros and ones.
         """
-        return int(np.isin(self.cells, np.asarray(active)).sum())
+        found = np.asarray(active)
+        if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
+            raise ActivityError(
+                "DendriticSegment: active must be indices of cells; got "
+                f"{found.dtype} of shape {found.shape}. Of a mask take numpy.flatnonzero."
+            )
+        return int(np.isin(self.cells, found).sum())
 
     def match(self, active: ArrayLike) -> bool:
         """Return whether the segment matches.
@@ -94,11 +114,16 @@ class DendriticSegment:
         -------
         bool
             Whether at least ``theta`` synapses are active.
+
+        Raises
+        ------
+        ActivityError
+            As ``overlap``.
         """
         return self.overlap(active) >= self.theta
 
 
-class ActiveDendriteNeuron(BaseEstimator):
+class ActiveDendriteNeuron(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Store sparse binary patterns on dendritic segments, and detect them again in noise.
 
     A segment holds synapses on a few random active cells of each of its patterns and matches where
@@ -137,7 +162,8 @@ class ActiveDendriteNeuron(BaseEstimator):
     ParameterError
         If a parameter is outside its range.
     ActivityError
-        If patterns are not binary, or one has fewer active cells than ``n_synapses``.
+        If patterns are not binary, one has fewer active cells than ``n_synapses``, or cells are
+        others than in ``fit``.
 
     Notes
     -----
@@ -198,7 +224,7 @@ class ActiveDendriteNeuron(BaseEstimator):
             If patterns are not binary, or one has fewer active cells than ``n_synapses``.
         """
         owner = "ActiveDendriteNeuron.fit"
-        patterns, names = _read(X, owner)
+        patterns, names = read_binary_rows(X, owner)
         self._check_parameters()
         counts = np.diff(patterns.indptr)
         if patterns.shape[0] == 0 or counts.min() < self.n_synapses:
@@ -286,13 +312,23 @@ class ActiveDendriteNeuron(BaseEstimator):
     def _read_samples(self, X: Any, method: str) -> Any:
         check_is_fitted(self)
         owner = f"ActiveDendriteNeuron.{method}"
-        samples, _ = _read(X, owner)
+        samples, names = read_binary_rows(X, owner)
         if samples.shape[1] != self.n_features_in_:
             raise ActivityError(
                 f"{owner}: samples must have the {self.n_features_in_} cells of fit; got "
                 f"{samples.shape[1]}."
             )
+        check_same_units(self.unit_names_, names, owner)
         return samples
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.segments_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     def predict(self, X: Any) -> Array:
         """Return where the neuron detects a stored pattern.
@@ -317,7 +353,7 @@ class ActiveDendriteNeuron(BaseEstimator):
         -------
         dict of str to float
             ``false_match_segment``, ``false_match`` of the neuron (an upper bound, the sum over
-            segments) and ``false_negative``.
+            segments) and ``false_negative`` (one too where patterns share a segment).
         """
         check_is_fitted(self)
         sizes = (self.n_features_in_, self.n_active_, self.n_synapses, self.threshold_)
@@ -325,7 +361,7 @@ class ActiveDendriteNeuron(BaseEstimator):
         return {
             "false_match_segment": wrong,
             "false_match": min(1.0, len(self.segments_) * wrong),
-            "false_negative": false_negative_probability(*sizes, self.noise),
+            "false_negative": false_negative_probability(*sizes, self.noise, model="drop"),
         }
 
     def _check_parameters(self) -> None:
@@ -336,13 +372,15 @@ class ActiveDendriteNeuron(BaseEstimator):
             self.noise, name="noise", owner=owner, low=0.0, high=1.0, include_low=True,
             include_high=True,
         )  # fmt: skip
-        if self.threshold != "optimal":
+        if isinstance(self.threshold, str):
+            check_choice(self.threshold, ("optimal",), name="threshold", owner=owner)
+        else:
             check_integer(
                 self.threshold, name="threshold", owner=owner, low=1, high=self.n_synapses
             )
 
     def _choose_threshold(self) -> int:
-        if self.threshold != "optimal":
+        if not isinstance(self.threshold, str):
             return int(self.threshold)
         return optimal_threshold(
             self.n_features_in_,
@@ -351,37 +389,6 @@ class ActiveDendriteNeuron(BaseEstimator):
             noise=self.noise,
             n_patterns=self.patterns_per_segment,
         ).theta
-
-
-def _read(X: Any, owner: str) -> tuple[Any, Array | None]:
-    """Return binary rows as a sparse matrix of int32, and the names of the cells."""
-    names = None
-    if isinstance(X, xr.DataArray):
-        activity = ensure(X, owner=owner)
-        if activity.ndim != 2 or activity.dims[1] != "unit":
-            raise ActivityError(
-                f"{owner}: patterns must have trials (or times) and units; got dims "
-                f"{activity.dims}."
-            )
-        names = np.asarray(activity["unit"].values) if "unit" in activity.coords else None
-        X = activity.values
-    values: Any = X if sparse.issparse(X) else np.asarray(X)
-    if values.ndim != 2 or values.dtype.kind not in "biuf":
-        raise ActivityError(
-            f"{owner}: patterns must be zeros and ones of shape (n_patterns, n_cells); got "
-            f"{values.dtype} of shape {values.shape}."
-        )
-    stored: Any = values.data if sparse.issparse(X) else values
-    check_finite(stored, owner=owner, axes=("entry",) * stored.ndim, what="patterns")
-    if not np.isin(stored, (0, 1)).all():
-        raise ActivityError(
-            f"{owner}: patterns must be zeros and ones; they hold {stored.min():g} to "
-            f"{stored.max():g}. Set a threshold first."
-        )
-    rows: Any = sparse.csr_array(values).astype(np.int32)
-    rows.sum_duplicates()
-    rows.eliminate_zeros()
-    return rows, names
 
 
 def _matrix(segments: Sequence[Array], n_cells: int) -> Any:

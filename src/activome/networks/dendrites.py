@@ -6,15 +6,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from activome._checks import check_choice, check_integer, check_number
 from activome.errors import ParameterError
+from activome.networks._overlap_inputs import (
+    check_fits,
+    check_table,
+    check_threshold,
+    counts,
+    sizes_of,
+)
 from activome.networks._overlap_laws import (
     binomial_tails,
     log_overlap,
     overlap_tails,
-    union_sizes,
+    union_tails,
 )
 
 __all__ = [
@@ -28,9 +34,6 @@ __all__ = [
 
 Array = np.ndarray[Any, Any]
 NOISE_MODELS = ("replace", "drop", "bernoulli")
-# Below this share of the cells, random sets hardly overlap, and their union is their sum.
-_SPARSE_UNION = 1e-3
-_LARGEST = 2**53
 
 
 class OptimalThreshold(NamedTuple):
@@ -78,17 +81,16 @@ def overlap_pmf(n: int, a: int, s: int) -> Array:
     ------
     ParameterError
         If a count is negative, no integer, or above n.
+    ResourceError
+        If a law would take more than 2 GiB.
 
     Examples
     --------
     >>> overlap_pmf(4, 2, 2).round(4).tolist()
     [0.1667, 0.6667, 0.1667]
     """
-    sizes = [
-        _counts(value, name, "overlap_pmf", 0) for value, name in ((n, "n"), (a, "a"), (s, "s"))
-    ]
-    _check_fits(sizes[0], sizes[1], sizes[2], "overlap_pmf")
-    pmf: Array = np.exp(log_overlap(*(value.reshape(1) for value in sizes))[0])
+    sizes = sizes_of(n, a, s, "overlap_pmf")
+    pmf: Array = np.exp(log_overlap(*(np.array([size]) for size in sizes))[0])
     return pmf
 
 
@@ -118,7 +120,10 @@ def false_match_probability(
     Raises
     ------
     ParameterError
-        If a count is no integer or outside its range, or a threshold is above s.
+        If a count is no integer or outside its range, a threshold is above s, or shapes do not
+        broadcast.
+    ResourceError
+        If a law would take more than 2 GiB.
 
     Notes
     -----
@@ -135,11 +140,17 @@ def false_match_probability(
     '1.542e-12'
     """
     owner = "false_match_probability"
-    arrays = np.broadcast_arrays(
-        *(_counts(v, k, owner, 0) for v, k in ((n, "n"), (a, "a"), (s, "s"), (theta, "theta")))
-    )
-    _check_fits(arrays[0], arrays[1], arrays[2], owner)
-    _check_threshold(arrays[3], arrays[2], owner)
+    given = [counts(v, k, owner, 0) for v, k in ((n, "n"), (a, "a"), (s, "s"), (theta, "theta"))]
+    try:
+        arrays = np.broadcast_arrays(*given)
+    except ValueError:
+        raise ParameterError(
+            f"{owner}: n, a, s and theta must have shapes that broadcast; got "
+            f"{', '.join(str(array.shape) for array in given)}. Add axes of length 1."
+        ) from None
+    check_fits(arrays[0], arrays[1], arrays[2], owner)
+    check_threshold(arrays[3], arrays[2], owner)
+    check_table(owner, float(np.minimum(arrays[1], arrays[2]).max(initial=0)))
     upper, _ = overlap_tails(*(array.reshape(-1) for array in arrays))
     return _given(upper.reshape(arrays[0].shape), log)
 
@@ -183,7 +194,10 @@ def false_negative_probability(
     Raises
     ------
     ParameterError
-        If a count or the noise is outside its range, s is above a, or the model is unknown.
+        If a count or the noise is outside its range, s is above a, the model is unknown, or there
+        are fewer inactive cells than active ones to swap.
+    ResourceError
+        If a law would take more than 2 GiB.
 
     Examples
     --------
@@ -195,20 +209,25 @@ def false_negative_probability(
     check_number(
         noise, name="noise", owner=owner, low=0.0, high=1.0, include_low=True, include_high=True
     )
-    sizes = [int(_counts(v, k, owner, 0)) for v, k in ((n, "n"), (a, "a"), (s, "s"))]
-    _check_fits(np.asarray(sizes[0]), np.asarray(sizes[1]), np.asarray(sizes[2]), owner)
+    sizes = sizes_of(n, a, s, owner)
     if sizes[2] > sizes[1]:
         raise ParameterError(
             f"{owner}: the {sizes[2]} synapses must be on active cells of the pattern, of which "
             f"there are {sizes[1]}. Take fewer synapses."
         )
-    thresholds = _counts(theta, "theta", owner, 0)
-    _check_threshold(thresholds, np.asarray(sizes[2]), owner)
+    thresholds = counts(theta, "theta", owner, 0)
+    check_threshold(thresholds, np.asarray(sizes[2]), owner)
     flat = thresholds.reshape(-1)
     if model == "bernoulli":
         lower = binomial_tails(sizes[2], 1.0 - noise, flat)[1]
     else:
-        kept = sizes[1] - int(np.floor(noise * sizes[1] + 0.5))
+        wrong = int(np.floor(noise * sizes[1] + 0.5))
+        if model == "replace" and wrong > sizes[0] - sizes[1]:
+            raise ParameterError(
+                f"{owner}: {wrong} active cells cannot be swapped for the {sizes[0] - sizes[1]} "
+                'inactive ones. Take less noise, or model="drop".'
+            )
+        kept = sizes[1] - wrong
         a_all, a_kept, synapses = (np.full(flat.size, k) for k in (sizes[1], kept, sizes[2]))
         lower = overlap_tails(a_all, a_kept, synapses, flat)[1]
     return _given(lower.reshape(thresholds.shape), log)
@@ -241,9 +260,8 @@ def union_false_match_probability(
     n_patterns : int
         Stored patterns.
     exact : bool, default=True
-        Average over the number of distinct synapses (our choice; where the patterns take less than
-        a thousandth of the cells the sum is used, which agrees to three digits); else count
-        ``n_patterns * s``, at most n, an upper bound.
+        Average over the unions of random synapses (our choice); else count ``n_patterns * s``
+        distinct synapses, at most n, an upper bound.
     log : bool, default=False
         Return the natural logarithm.
 
@@ -256,6 +274,8 @@ def union_false_match_probability(
     ------
     ParameterError
         If a count is no integer or outside its range.
+    ResourceError
+        If a law would take more than 2 GiB.
 
     Examples
     --------
@@ -263,19 +283,22 @@ def union_false_match_probability(
     '4.626e-06'
     """
     owner = "union_false_match_probability"
-    sizes = [int(_counts(v, k, owner, 0)) for v, k in ((n, "n"), (a, "a"), (s, "s"))]
-    _check_fits(np.asarray(sizes[0]), np.asarray(sizes[1]), np.asarray(sizes[2]), owner)
-    check_integer(n_patterns, name="n_patterns", owner=owner, low=1)
-    thresholds = _counts(theta, "theta", owner, 0)
-    _check_threshold(thresholds, np.asarray(sizes[2]), owner)
+    sizes = sizes_of(n, a, s, owner)
+    n_sets = check_integer(n_patterns, name="n_patterns", owner=owner, low=1)
+    thresholds = counts(theta, "theta", owner, 0)
+    check_threshold(thresholds, np.asarray(sizes[2]), owner)
     flat = thresholds.reshape(-1)
-    size, chance = np.array([min(sizes[0], n_patterns * sizes[2])]), np.ones(1)
-    if exact and n_patterns * sizes[2] >= _SPARSE_UNION * sizes[0]:
-        size, chance = union_sizes(sizes[0], sizes[2], int(n_patterns))
-    grid = np.broadcast_arrays(sizes[0], sizes[1], size[:, np.newaxis], flat)
-    upper = overlap_tails(*(array.reshape(-1) for array in grid))[0].reshape(size.size, -1)
-    mean = special.logsumexp(upper + np.log(chance)[:, np.newaxis], axis=0)
-    return _given(np.minimum(mean, 0.0).reshape(thresholds.shape), log)
+    if exact and n_sets > 1:
+        most = int(flat.max(initial=0))
+        # The chain of the union, a copy of it, and the law of one more set from each state.
+        check_table(owner, 3.0 * most**2 + float(most) * min(sizes[1], sizes[2]))
+        logs = union_tails(*sizes, n_sets, flat)
+    else:
+        union = min(sizes[0], n_sets * sizes[2])
+        check_table(owner, min(sizes[1], union))
+        grid = np.broadcast_arrays(sizes[0], sizes[1], union, flat)
+        logs = overlap_tails(*grid)[0]
+    return _given(logs.reshape(thresholds.shape), log)
 
 
 def optimal_threshold(
@@ -299,7 +322,7 @@ def optimal_threshold(
     s : int
         Synapses per stored pattern.
     noise : float in [0, 1], default=0.3
-        Share of the active cells of a stored pattern that are replaced.
+        Share of the active cells of a stored pattern that are wrong.
     n_patterns : int, default=1
         Patterns stored on the segment.
     prior : float in (0, 1), default=0.5
@@ -316,11 +339,13 @@ def optimal_threshold(
     ------
     ParameterError
         If a parameter is outside its range, or no threshold keeps ``max_false_match``.
+    ResourceError
+        If a law would take more than 2 GiB.
 
     Notes
     -----
-    What other patterns of the segment add to the overlap of a stored one is left out, which makes
-    misses somewhat rarer than stated.
+    What other patterns of the segment add to the overlap of a stored one is left out: misses are
+    rarer than stated, by little where ``n_patterns s a`` is far below ``n theta``.
 
     Examples
     --------
@@ -332,7 +357,8 @@ def optimal_threshold(
     check_integer(s, name="s", owner=owner, low=1)
     theta = np.arange(1, s + 1)
     wrong = union_false_match_probability(n, a, s, theta, n_patterns, log=True)
-    missed = false_negative_probability(n, a, s, theta, noise, log=True)
+    # The law of "replace" too, and it does not ask for inactive cells to swap with.
+    missed = false_negative_probability(n, a, s, theta, noise, model="drop", log=True)
     error = np.logaddexp(np.log(prior) + missed, np.log1p(-prior) + wrong)
     if max_false_match is not None:
         limit = check_number(
@@ -347,36 +373,6 @@ def optimal_threshold(
     best = int(np.argmin(error))
     found = (float(np.exp(values[best])) for values in (error, wrong, missed))
     return OptimalThreshold(int(theta[best]), *found)
-
-
-def _counts(value: ArrayLike, name: str, owner: str, low: int) -> Array:
-    array = np.asarray(value)
-    if array.dtype.kind not in "iu" or (
-        array.size and (array.min() < low or array.max() > _LARGEST)
-    ):
-        raise ParameterError(
-            f"{owner}: {name} must be whole numbers from {low} to 2**53; got {value!r}."
-        )
-    return array.astype(np.int64)
-
-
-def _check_fits(n: Array, a: Array, s: Array, owner: str) -> None:
-    for name, count in (("a", a), ("s", s)):
-        if np.any(count > n):
-            raise ParameterError(
-                f"{owner}: {name} must be at most n, the number of cells; got {np.max(count)} of "
-                f"{np.min(n)}."
-            )
-
-
-def _check_threshold(theta: Array, s: Array, owner: str) -> None:
-    if np.any(theta < 1):
-        raise ParameterError(f"{owner}: theta must be at least 1; got {np.min(theta)}.")
-    if np.any(theta > s):
-        raise ParameterError(
-            f"{owner}: theta must be at most s, {np.min(s)}; got {np.max(theta)}, which never "
-            "matches."
-        )
 
 
 def _given(logs: Array, log: bool) -> Any:
