@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 from activome.errors import ActivityError, ConvergenceWarning, ParameterError
 from activome.networks.pattern_confusion import pattern_confusion
@@ -179,3 +180,56 @@ def test_dependent_patterns_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         SpatialPatternDetector().fit([[1, 1, 0, 0], [0, 0, 1, 1]])
+
+
+def test_stray_arguments_are_refused() -> None:
+    detector = SpatialPatternDetector().fit(FIVE)
+    for wrong, message in (
+        ([[2, 0, 0, 0.5, 0, 0, 0, 0]], "zeros and ones"),
+        ([[1, np.nan, 0, 0, 0, 0, 0, 0]], "finite"),
+    ):
+        with pytest.raises(ActivityError, match=message):
+            pattern_confusion(detector, wrong)
+        with pytest.raises(ActivityError, match=message):
+            pattern_confusion(detector, FIVE, inputs=wrong)
+    with pytest.raises(NotFittedError):
+        pattern_confusion(SpatialPatternDetector(), FIVE)
+    with pytest.raises(ParameterError, match="stdp must be a PairSTDP"):
+        SpatialPatternDetector(stdp="once").fit(FIVE)  # type: ignore[arg-type]  # refused
+
+
+def volley_peak(dt: float, tau_m: float, tau_syn: float, n_steps: int) -> float:
+    """Step the equations of the cell, exact between steps, from a current of 1 nA."""
+    mean = dt * np.exp(-dt / tau_m)
+    if tau_m != tau_syn:
+        mean = (np.exp(-dt / tau_m) - np.exp(-dt / tau_syn)) * tau_m * tau_syn / (tau_m - tau_syn)
+    v, current, peak = 0.0, 1.0, 0.0
+    for _ in range(n_steps):
+        v = np.exp(-dt / tau_m) * v + mean * current
+        current *= np.exp(-dt / tau_syn)
+        peak = max(peak, v)
+    return float(peak)
+
+
+@pytest.mark.parametrize(
+    ("tau_m", "tau_syn", "dt", "threshold", "factor", "n_lines", "n_in"),
+    [
+        (7.3, 2.2, 0.25, 0.02, 1.2, 7, 5),
+        (5.0, 5.0, 0.5, 400.0, 1.5, 6, 3),
+        (3.1, 11.0, 1.0, 1.7, 2.5, 5, 5),
+        (20.0, 11.0, 0.1, 10.0, 1.0, 4, 1),
+    ],
+)
+def test_other_cells_and_clocks_decide_by_the_closed_form(
+    tau_m: float, tau_syn: float, dt: float, threshold: float, factor: float, n_lines: int,
+    n_in: int,
+) -> None:  # fmt: skip
+    pattern = (np.arange(n_lines) < n_in).astype(int)
+    detector = SpatialPatternDetector(
+        homeostasis=factor, dt=dt, tau_m=tau_m, tau_syn=tau_syn, v_threshold=threshold, window=35.0
+    ).fit(pattern[np.newaxis])
+    peak = volley_peak(dt, tau_m, tau_syn, round(35 / dt))
+    assert detector.drive_threshold_ == pytest.approx(threshold / peak, rel=1e-12)
+    inputs = every(n_lines)
+    drive = (inputs @ pattern) * factor / n_in - inputs @ (1 - pattern)
+    assert detector.predict(inputs)[:, 0].tolist() == (drive >= 1 - 1e-9).tolist()

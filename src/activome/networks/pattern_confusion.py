@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
 
 from activome._checks import check_choice
 from activome.errors import ActivityError
+from activome.networks._pattern_input import read_patterns
 from activome.networks.spatial_pattern import SpatialPatternDetector
 
 __all__ = ["pattern_confusion"]
@@ -44,7 +46,8 @@ def pattern_confusion(
     Raises
     ------
     ActivityError
-        If there are too many lines for "all", or shapes do not fit.
+        If there are too many lines for "all", shapes do not fit, or patterns or inputs are not
+        zeros and ones.
     ParameterError
         If ``inputs`` is another word.
 
@@ -56,9 +59,10 @@ def pattern_confusion(
     (1, 0, 0, 63)
     """
     owner = "pattern_confusion"
-    wanted = np.asarray(patterns).astype(bool)
+    check_is_fitted(detector)
+    wanted = read_patterns(patterns, owner)
     n_lines = int(detector.n_features_in_)
-    if wanted.ndim != 2 or wanted.shape[1] != n_lines or not len(wanted):
+    if wanted.shape[1] != n_lines or not len(wanted):
         raise ActivityError(
             f"{owner}: patterns must be (n_patterns, {n_lines}), as in fit; got {wanted.shape}."
         )
@@ -71,8 +75,8 @@ def pattern_confusion(
             )
         rows = (np.arange(2**n_lines)[:, None] >> np.arange(n_lines) & 1).astype(bool)
     else:
-        rows = np.asarray(inputs)
-        if rows.ndim != 2 or rows.shape[1] != n_lines or not len(rows):
+        rows = read_patterns(inputs, owner)
+        if rows.shape[1] != n_lines or not len(rows):
             raise ActivityError(
                 f"{owner}: inputs must be (n_inputs, {n_lines}), as in fit; got {rows.shape}."
             )

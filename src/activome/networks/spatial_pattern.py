@@ -262,8 +262,7 @@ class SpatialPatternDetector(BaseEstimator):
         ActivityError
             If inputs are not binary, or have another number of lines than in ``fit``.
         """
-        total: Array = self._read_rows(X, "drive").astype(float) @ (self.w_exc_ - self.w_inh_)
-        return total
+        return np.asarray(self._read_rows(X, "drive").astype(float) @ (self.w_exc_ - self.w_inh_))
 
     def activity(self, X: Any) -> xr.Dataset:
         """Return the voltages and first spikes of a recall.
@@ -311,6 +310,8 @@ class SpatialPatternDetector(BaseEstimator):
         for name in ("dt", "tau_m", "tau_syn", "v_threshold", "teacher_delay", "window"):
             check_number(getattr(self, name), name=name, owner=owner, low=0.0)
         check_choice(self.inhibition, ("plastic", "none"), name="inhibition", owner=owner)
+        if self.stdp is not None and not isinstance(self.stdp, PairSTDP):
+            raise ParameterError(f"{owner}: stdp must be a PairSTDP or None; got {self.stdp!r}.")
         if (
             self.homeostasis is not None
             and not check_number(self.homeostasis, name="homeostasis", owner=owner) >= 1.0
@@ -393,7 +394,7 @@ class SpatialPatternDetector(BaseEstimator):
         joined = np.asarray(connected)
         if joined.shape != shape or not np.isin(joined, (0, 1)).all():
             raise ActivityError(
-                f"SpatialPatternDetector.fit: connected must be zeros and ones, (n_outputs, "
-                f"n_lines) = {shape}; got shape {joined.shape}."
+                "SpatialPatternDetector.fit: connected must be zeros and ones of shape "
+                f"{shape}, (n_outputs, n_lines); got shape {joined.shape}."
             )
         return joined.astype(bool)
