@@ -142,7 +142,7 @@ def human_bytes(n_bytes: float) -> str:
         if abs(size) < 1024:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
-    return f"{size:.1f} TiB"
+    return f"{size:.1f} TiB" if abs(size) < 1e6 else f"{size:.1e} TiB"
 
 
 def check_memory(

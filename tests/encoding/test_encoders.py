@@ -87,3 +87,19 @@ def test_refusals() -> None:
         LatencyEncoder().encode([])
     with pytest.raises(ParameterError, match="whole number of steps"):
         CurrentEncoder(duration=0.0015)
+
+
+def test_one_sample_with_a_time_axis_lasts_one_sample() -> None:
+    encoder = PoissonEncoder(rate=500.0, duration=0.1, random_state=0)
+    values = np.ones((2, 1, 3))
+    assert encoder.encode(values).t_stop == 1000  # one bin
+    timed = make(values, ("trial", "time", "unit"), sampling_rate=50.0)
+    assert encoder.encode(timed).t_stop == 20_000  # 1 / 50 Hz, not the duration
+    assert encoder.encode(values[:, 0]).t_stop == 100_000
+
+
+def test_currents_that_float32_cannot_hold_are_refused() -> None:
+    with pytest.raises(ParameterError, match="largest float32"):
+        CurrentEncoder(gain=1e39).encode([1.0])
+    with pytest.raises(ParameterError, match="largest float32"):
+        CurrentEncoder(gain=1e300).encode([1e200, 0.0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from activome.encoding.event_camera import dvs_events
-from activome.errors import ActivityError, ParameterError
+from activome.errors import ActivityError, ParameterError, ResourceError
 
 
 def slow_twin(
@@ -84,3 +84,43 @@ def test_refusals() -> None:
         dvs_events(np.zeros((3, 2, 2)), [0.0, 1.0, 2.0], 0.0)
     with pytest.raises(ParameterError, match="max_events_per_frame"):
         dvs_events(np.zeros((3, 2, 2)), [0.0, 1.0, 2.0], max_events_per_frame=0)
+
+
+@pytest.mark.parametrize("threshold", [1e-12, 1e-20])
+def test_a_threshold_without_end_is_refused(threshold: float) -> None:
+    # 1e-20 is below the last digit of the values: the reference would never arrive.
+    movie = np.array([0.5, 1.5])[:, None, None]
+    with pytest.raises(ResourceError, match="Raise the threshold"):
+        dvs_events(movie, [0.0, 1.0], threshold)
+    few = dvs_events(movie, [0.0, 1.0], threshold, max_events_per_frame=3)
+    assert few.n_events == 3
+
+
+def test_noise_and_times_beyond_all_bounds_are_refused() -> None:
+    still = np.zeros((2, 3, 3))
+    with pytest.raises(ResourceError, match="Lower noise_rate"):
+        dvs_events(still, [0.0, 1.0], noise_rate=1e300)
+    with pytest.raises(ActivityError, match="times must stay within"):
+        dvs_events(still, [0.0, 1e15])
+
+
+@pytest.mark.parametrize(("most", "interpolate"), [(None, True), (1, False), (2, True)])
+def test_events_of_drawn_movies_by_a_loop(most: int | None, interpolate: bool) -> None:
+    rng = np.random.default_rng(7)
+    movie = np.cumsum(rng.normal(size=(8, 3, 5)), axis=0)
+    times = np.cumsum(rng.uniform(1e-4, 0.3, 8)) - 0.4
+    expected = []
+    for y, x in np.ndindex(3, 5):
+        reference = movie[0, y, x]
+        for k in range(1, 8):
+            before, now, n = movie[k - 1, y, x], movie[k, y, x], 0
+            while abs(now - reference) >= 0.3 and (most is None or n < most):
+                sign = 1 if now > reference else -1
+                reference, n = reference + sign * 0.3, n + 1
+                share = min(1.0, max(0.0, (reference - before) / (now - before)))
+                share = share if interpolate else 1.0
+                at = times[k - 1] + share * (times[k] - times[k - 1])
+                expected.append((round(at * 1e6), y * 5 + x, sign))
+    found = dvs_events(movie, times, interpolate=interpolate, max_events_per_frame=most)
+    rows = zip(found.t.tolist(), found.unit.tolist(), np.asarray(found.p).tolist(), strict=True)
+    assert sorted(rows) == sorted(expected)

@@ -74,10 +74,25 @@ class CurrentEncoder:
         -------
         Events
             With the currents in ``value`` (float32).
+
+        Raises
+        ------
+        ActivityError
+            If intensities are not finite, change in time, or have another shape.
+        ParameterError
+            If a current is above the largest float32.
+        ResourceError
+            If the events would take more than 2 GiB.
         """
         owner = "CurrentEncoder.encode"
         array, table, _ = read_intensities(values, owner, changing=False)
-        amount = self.gain * array[:, 0]
+        with np.errstate(over="ignore"):
+            amount = (self.gain * array[:, 0]).astype(np.float32)
+        if not np.isfinite(amount).all():
+            raise ParameterError(
+                f"{owner}: gain x must be below {np.finfo(np.float32).max:.2g}, the largest "
+                f"float32; gain is {self.gain:g}. Lower gain."
+            )
         width = whole_ticks(self.dt, "dt", owner)
         n_steps = whole_ticks(self.duration, "duration", owner) // width
         trial, unit = np.nonzero(amount)

@@ -7,9 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from activome._checks import check_finite, check_integer, check_memory, check_number
+from activome._checks import (
+    DEFAULT_MEMORY_LIMIT,
+    check_finite,
+    check_integer,
+    check_memory,
+    check_number,
+)
 from activome._compile import kernel
 from activome._random import RandomState, make_generator
+from activome.activity._event_columns import to_ticks
 from activome.activity.events import Events
 from activome.errors import ActivityError
 
@@ -17,6 +24,7 @@ __all__ = ["dvs_events"]
 
 Array = np.ndarray[Any, Any]
 _TICK = 1e-6
+_EVENT_BYTES = 40.0
 
 
 def dvs_events(
@@ -64,9 +72,12 @@ def dvs_events(
     Raises
     ------
     ActivityError
-        If frames or times have another shape, are not finite, or times do not increase.
+        If frames or times have another shape, are not finite, or times do not increase or are
+        beyond the clock of the events.
     ParameterError
         If a number is outside its range.
+    ResourceError
+        If the events would take more than 2 GiB.
 
     Notes
     -----
@@ -94,11 +105,14 @@ def dvs_events(
         most = check_integer(max_events_per_frame, name="max_events_per_frame", owner=owner, low=1)
     flat = movie.reshape(len(movie), -1)
     empty = np.empty(0)
-    n = _cross(flat, stamps, threshold, interpolate, most, empty, empty, empty)
-    check_memory(40.0 * n, owner=owner, what=f"{n} events", cure="Raise the threshold.")
+    room = int(DEFAULT_MEMORY_LIMIT / _EVENT_BYTES)
+    n = _cross(flat, stamps, threshold, interpolate, most, room, empty, empty, empty)
+    check_memory(
+        _EVENT_BYTES * n, owner=owner, what=f"{n} events or more", cure="Raise the threshold."
+    )
     time, pixel, sign = np.empty(n), np.empty(n, np.int64), np.empty(n, np.int8)
     if n:
-        _cross(flat, stamps, threshold, interpolate, most, time, pixel, sign)
+        _cross(flat, stamps, threshold, interpolate, most, room, time, pixel, sign)
     if noise_rate:
         time, pixel, sign = _with_noise(
             (time, pixel, sign), stamps, flat.shape[1], noise_rate, make_generator(random_state)
@@ -141,6 +155,7 @@ def _movie(frames: ArrayLike, times: ArrayLike) -> tuple[Array, Array]:
         raise ActivityError(
             f"{owner}: times must increase from frame to frame; frame {first} does not. Sort them."
         )
+    to_ticks(stamps, _TICK, owner=owner)
     return movie, stamps
 
 
@@ -151,11 +166,15 @@ def _cross(
     threshold: float,
     interpolate: bool,
     most: int,
+    room: int,
     time: Array,
     pixel: Array,
     sign: Array,
 ) -> int:
-    """Count the crossings of (n_frames, n_pixels), and write them when there is room."""
+    """Count the crossings of (n_frames, n_pixels), and write them into arrays that are not empty.
+
+    Counting stops above ``room``: a threshold below the last digit of a value has no end of them.
+    """
     n = 0
     writes = time.size > 0
     for j in range(flat.shape[1]):
@@ -176,6 +195,8 @@ def _cross(
                     pixel[n] = j
                     sign[n] = 1 if step > 0 else -1
                 n += 1
+                if n > room:
+                    return n
     return n
 
 
@@ -186,8 +207,14 @@ def _with_noise(
     rate: float,
     generator: np.random.Generator,
 ) -> tuple[Array, Array, Array]:
-    n = int(generator.poisson(rate * n_pixels * (stamps[-1] - stamps[0])))
-    check_memory(40.0 * n, owner="dvs_events", what=f"{n} noise events", cure="Lower noise_rate.")
+    mean = rate * n_pixels * (stamps[-1] - stamps[0])
+    check_memory(
+        _EVENT_BYTES * mean,
+        owner="dvs_events",
+        what=f"{mean:.3g} noise events",
+        cure="Lower noise_rate.",
+    )
+    n = int(generator.poisson(mean))
     time = generator.uniform(stamps[0], stamps[-1], n)
     pixel = generator.integers(n_pixels, size=n)
     sign = (2 * generator.integers(2, size=n) - 1).astype(np.int8)

@@ -96,7 +96,7 @@ class PoissonEncoder:
                 f"unit {place[2]}. Rectify them first."
             )
         held = self.duration
-        if array.shape[1] > 1:
+        if "time" in getattr(values, "dims", ()) or np.ndim(values) == 3:
             held = self.dt if sampling_rate is None else 1.0 / float(sampling_rate)
         n_repeats = _n_bins(held, self.dt, "the length of a sample")
         chance = self.rate * array * self.dt
