@@ -88,3 +88,30 @@ def test_refusals() -> None:
         DelayMotionClassifier(3, 5, 0).fit(X, y)
     with pytest.warns(ActivityWarning, match=r"absent are \[0\]"):
         DelayMotionClassifier(3, 5, 2, n_epochs=1).fit(X, np.ones_like(y))
+
+
+def test_a_score_without_bins_is_refused() -> None:
+    X, y = np.zeros((3, 2, 6, 9, 9), bool), np.arange(18).reshape(3, 6) % 2
+    model = DelayMotionClassifier(3, 5, 2, n_epochs=1).fit(X, y)
+    with pytest.raises(ActivityError, match="3 of 3 are skipped"):
+        model.score(X[:, :, :3], y[:, :3])
+    with pytest.raises(ActivityError, match="6 of 6 are skipped"):
+        model.score(X, y, skip=6)
+    with pytest.raises(ParameterError, match="skip must be an integer"):
+        model.score(X, y, skip=-2)
+    assert 0 <= model.score(X, y, skip=5) <= 1
+
+
+def test_other_shapes_than_in_fit_and_the_order_of_movies() -> None:
+    rng = np.random.default_rng(4)
+    X, y = rng.random((20, 2, 7, 9, 13)) < 0.2, rng.integers(3, size=(20, 7))
+    model = DelayMotionClassifier(2, 3, 2, n_epochs=2).fit(X, y)
+    order = rng.permutation(20)
+    np.testing.assert_array_equal(model.predict(X[order]), model.predict(X)[order])
+    other = rng.random((2, 2, 11, 4, 21)) < 0.3
+    rows, columns = model.layer_.places((4, 21))
+    assert model.predict(other).shape == (2, 11)
+    assert model.flow(other).shape == (2, 11, rows.size, columns.size)
+    np.testing.assert_allclose(model.predict_proba(other).sum(axis=2), 1.0, rtol=1e-5)
+    with pytest.raises(ActivityError, match="must fit into the frame"):
+        model.predict(other[:, :, :, :2])

@@ -14,6 +14,8 @@ from activome.errors import ActivityError, ParameterError
 from activome.networks.delayed_events import delay_events, polarity_units
 from activome.networks.heterogeneous_delays import HeterogeneousDelayLayer
 
+Array = np.ndarray[Any, Any]
+
 
 def slow_twin(events: Any, weight: Any) -> Any:
     """Sum event by event and synapse by synapse, at every pixel."""
@@ -169,3 +171,56 @@ def test_refusals() -> None:
         HeterogeneousDelayLayer(2)(torch.zeros(1, 2, 30, 9, 9))
     with pytest.raises(ActivityError, match="must have shape"):
         HeterogeneousDelayLayer(2)(torch.zeros(2, 30, 9, 9))
+
+
+def by_loops(weight: Array, events: Array, rows: Array, columns: Array) -> Array:
+    """Sum as the equation is written: over polarity, delay and offset, for every place and bin."""
+    n_classes, n_polarities, n_delays, side, _ = weight.shape
+    n_bins, n_y, n_x = events.shape[1:]
+    found = np.zeros((n_classes, n_bins, rows.size, columns.size))
+    for c, t, i, j in np.ndindex(*found.shape):
+        for p, d, a, b in np.ndindex(n_polarities, min(n_delays, t + 1), side, side):
+            y, x = rows[i] - (a - side // 2), columns[j] - (b - side // 2)
+            if 0 <= y < n_y and 0 <= x < n_x:
+                found[c, t, i, j] += weight[c, p, d, a, b] * events[p, t - d, y, x]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("n_polarities", "n_delays", "side", "stride", "mask", "padding", "shape"),
+    [
+        (2, 4, 3, 1, None, "valid", (3, 5, 7)),  # fewer bins than delays
+        (2, 1, 1, 2, "disk", "same", (4, 4, 5)),
+        (1, 5, 3, 3, "cone", "same", (2, 7, 4)),
+        (3, 2, 5, 2, None, "valid", (4, 5, 9)),
+        (2, 6, 5, 3, "cone", "valid", (1, 9, 6)),
+    ],
+)
+def test_evidence_by_loops_over_other_shapes(
+    n_polarities: int, n_delays: int, side: int, stride: int, mask: Any, padding: Any,
+    shape: tuple[int, int, int],
+) -> None:  # fmt: skip
+    rng = np.random.default_rng(n_delays)
+    symmetric = n_polarities == 2
+    layer = HeterogeneousDelayLayer(
+        2, n_polarities, n_delays, side, stride, polarity_symmetric=symmetric, mask=mask,
+        padding=padding, bias=False,
+    )  # fmt: skip
+    layer.weight.data = torch.tensor(rng.normal(size=layer.weight.shape), dtype=torch.float32)
+    events = (rng.random((n_polarities, *shape)) < 0.3).astype(np.float32)
+    weight = (layer.weight * layer.kept).detach().numpy()
+    rows, columns = layer.places(shape[1:])
+    expected = by_loops(weight, events, rows, columns)
+    if symmetric:
+        expected = np.maximum(expected, by_loops(weight, events[::-1], rows, columns))
+    found = layer(torch.tensor(events[None]))[0].detach().numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    pruned = layer.prune(0.37)
+    assert int(pruned.kept.sum()) == int(np.ceil(round(0.37 * int(layer.kept.sum()), 9)))
+
+
+def test_a_sensor_smaller_than_the_patch_has_no_fan_out() -> None:
+    layer = HeterogeneousDelayLayer(1, n_delays=2, kernel_size=3)
+    with pytest.raises(ActivityError, match="must fit onto the sensor"):
+        layer.fan_out((2, 9))
+    assert len(HeterogeneousDelayLayer(1, 2, 2, 3, padding="same").fan_out((2, 9)))

@@ -229,12 +229,17 @@ class DelayMotionClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ActivityError
-            If classes do not fit their bins.
+            If classes do not fit their bins, or no bin is left.
         """
         owner = "DelayMotionClassifier.score"
         movies = _read_movies(X, owner)
         target = _read_target(y, movies, owner)
-        first = self.n_delays if skip < 0 else skip
+        asked = check_integer(skip, name="skip", owner=owner, low=-1)
+        first, n_bins = self.n_delays if asked < 0 else asked, movies.shape[2]
+        if first >= n_bins:
+            raise ActivityError(
+                f"{owner}: a bin must be left; {first} of {n_bins} are skipped. Lower skip."
+            )
         return float((self.predict(movies) == target)[:, first:].mean())
 
     def flow(self, X: Any) -> Array:

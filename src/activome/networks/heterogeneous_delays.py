@@ -239,10 +239,19 @@ class HeterogeneousDelayLayer(nn.Module):
 
         Raises
         ------
+        ActivityError
+            If the patch is larger than the sensor.
+        ParameterError
+            If ``dt`` is not positive.
         ResourceError
             If the list would take more than 2 GiB.
         """
         check_number(dt, name="dt", owner="fan_out", low=0.0)
+        if self.padding == "valid" and self.kernel_size > min(shape):
+            raise ActivityError(
+                f"HeterogeneousDelayLayer.fan_out: the patch of {self.kernel_size} pixels must fit "
+                f"onto the sensor of {tuple(shape)}. Lower kernel_size."
+            )
         table = self.synapses()
         rows, columns = self.places(shape)
         n_places = rows.size * columns.size
