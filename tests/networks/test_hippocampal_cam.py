@@ -101,3 +101,18 @@ def test_refusals() -> None:
         CAMOperation("learn", None, (1,))
     with pytest.raises(ParameterError, match="at least one bit"):
         CAMOperation("recall_content")
+
+
+def test_ambiguous_words_and_spikes_are_refused() -> None:
+    memory = HippocampalCAM(3, 4)
+    for wrong in (np.array([1, 0, 1, 0]), [2, 2], [[0, 1], [2, 3]]):
+        with pytest.raises(ActivityError, match=r"take astype\(bool\)"):
+            memory.learn(0, wrong)
+    for spikes in ([(0.5, 0)], [(float("nan"), 0)], [(0,)], [(0, 1, 2)], [0], "ab"):
+        with pytest.raises(ActivityError, match="pairs of two integers"):
+            memory.run(spikes, [], 5)
+    assert memory.step == 0
+    with pytest.raises(ParameterError, match="stdp must be a PairSTDP"):
+        HippocampalCAM(stdp="pair")  # type: ignore[arg-type]  # refused
+    with pytest.raises(ParameterError, match="plastic_recall must be"):
+        HippocampalCAM(plastic_recall="no")  # type: ignore[arg-type]  # refused

@@ -12,6 +12,7 @@ from activome._checks import check_choice, check_integer
 from activome.activity.events import Events
 from activome.errors import ActivityError, ParameterError
 from activome.networks._cam_circuit import POPULATIONS, build
+from activome.networks._cam_inputs import read_binary, read_bits, read_pairs
 from activome.networks.cam_operation import CAMOperation
 from activome.networks.spiking.plasticity import PairSTDP
 from activome.networks.spiking.simulate import SimulationResult, simulate
@@ -89,6 +90,12 @@ class HippocampalCAM:
         self.n_content = check_integer(n_content, name="n_content", owner=owner, low=1)
         self.rest = check_integer(rest, name="rest", owner=owner, low=0)
         check_choice(record, ("spikes", "all"), name="record", owner=owner)
+        if not isinstance(plastic_recall, bool | np.bool_):
+            raise ParameterError(
+                f"{owner}: plastic_recall must be True or False; got {plastic_recall!r}."
+            )
+        if stdp is not None and not isinstance(stdp, PairSTDP):
+            raise ParameterError(f"{owner}: stdp must be a PairSTDP or None; got {stdp!r}.")
         self.stdp = stdp
         self.plastic_recall = plastic_recall
         self.record = record
@@ -144,7 +151,7 @@ class HippocampalCAM:
         Raises
         ------
         ActivityError
-            If a spike is outside the time or the population.
+            If a spike is no pair of integers, or outside the time or the population.
         """
         check_integer(duration, name="duration", owner="HippocampalCAM.run", low=1)
         events = {}
@@ -152,7 +159,7 @@ class HippocampalCAM:
             ("IN_cue", cue_spikes, self.n_cues),
             ("IN_content", content_spikes, self.n_content),
         ):
-            pairs = np.array(sorted(given), dtype=np.int64).reshape(-1, 2)
+            pairs = read_pairs(given, name)
             bad = (pairs < 0).any(axis=1) | (pairs[:, 0] >= duration) | (pairs[:, 1] >= n)
             if bad.any():
                 raise ActivityError(
@@ -219,9 +226,9 @@ class HippocampalCAM:
         ParameterError
             If the cue or an index is out of range.
         ActivityError
-            If the word is of another length.
+            If the word is of another length, or indices repeat.
         """
-        operation = CAMOperation("learn", self._cue(cue), self._bits(content))
+        operation = CAMOperation("learn", self._cue(cue), read_bits(content, self.n_content))
         self.execute([operation], operation.spacing + self.rest)
 
     def forget(self, cue: int) -> None:
@@ -268,12 +275,12 @@ class HippocampalCAM:
         ParameterError
             If both or neither are given, no bit is set, or an index is out of range.
         ActivityError
-            If the content is of another length.
+            If the content is of another length, or indices repeat.
         """
         check_choice(match, ("any", "best"), name="match", owner="HippocampalCAM.recall")
         if (cue is None) == (content is None):
             raise ParameterError("HippocampalCAM.recall: give either a cue or content.")
-        bits = () if content is None else self._bits(content)
+        bits = () if content is None else read_bits(content, self.n_content)
         if content is not None and not bits:
             raise ParameterError("HippocampalCAM.recall: the content must have a bit that is set.")
         weights = None if self._state is None else self._state.weight.copy()
@@ -313,7 +320,9 @@ class HippocampalCAM:
         ActivityError
             If shapes do not fit, values are not 0 or 1, or a row has not exactly one cue.
         """
-        cues, words = (_binary(x, name) for x, name in ((X_cue, "X_cue"), (X_content, "X_content")))
+        cues, words = (
+            read_binary(x, name) for x, name in ((X_cue, "X_cue"), (X_content, "X_content"))
+        )
         if cues.shape != (len(words), self.n_cues) or words.shape[1] != self.n_content:
             raise ActivityError(
                 f"HippocampalCAM.fit: X_cue must be (n_memories, {self.n_cues}) and X_content "
@@ -347,7 +356,7 @@ class HippocampalCAM:
         ParameterError
             If a row of content is empty.
         """
-        rows = _binary(X, "X")
+        rows = read_binary(X, "X")
         if rows.shape[1] == self.n_cues:
             if (rows.sum(axis=1) != 1).any():
                 row = int(np.argmax(rows.sum(axis=1) != 1))
@@ -362,24 +371,3 @@ class HippocampalCAM:
 
     def _cue(self, cue: int) -> int:
         return check_integer(cue, name="cue", owner="HippocampalCAM", low=0, high=self.n_cues - 1)
-
-    def _bits(self, content: ArrayLike) -> tuple[int, ...]:
-        array = np.asarray(content)
-        if array.dtype.kind == "b":
-            if array.shape != (self.n_content,):
-                raise ActivityError(
-                    f"HippocampalCAM: content must have {self.n_content} bits; got {array.shape}."
-                )
-            return tuple(np.flatnonzero(array).tolist())
-        found = {
-            check_integer(v, name="bit", owner="HippocampalCAM", low=0, high=self.n_content - 1)
-            for v in array.ravel().tolist()
-        }
-        return tuple(sorted(found))
-
-
-def _binary(values: ArrayLike, name: str) -> Array:
-    array = np.asarray(values)
-    if array.ndim != 2 or not np.isin(array, (0, 1)).all():
-        raise ActivityError(f"HippocampalCAM: {name} must be a matrix of 0 and 1.")
-    return array.astype(bool)
