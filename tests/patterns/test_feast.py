@@ -309,3 +309,27 @@ def test_refuses_events() -> None:
         model = FEAST(3, 1, random_state=0).fit(random_events(100, n_trials=1))
     with pytest.raises(ActivityError, match="at least two trials"):
         model.quality_()
+
+
+def test_another_radius_than_in_fit_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(9, size=(2, 400))
+    events = Events(np.arange(400), y * 9 + x, x=x, y=y, p=rng.integers(2, size=400), shape=(9, 9))
+    model = FEAST(1, radius=1, random_state=0)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(events)
+    expected = model.predict(events)
+    model.weights_.flags.writeable = False  # as joblib gives it to a worker
+    np.testing.assert_array_equal(model.predict(events), expected)
+    model.set_params(radius=2)
+    for call in (model.transform, model.partial_fit, model.predict):
+        with pytest.raises(ParameterError, match="radius must be that of fit, 1; got 2"):
+            call(events)
+
+
+def test_columns_of_a_histogram_have_names() -> None:
+    seen = Events([0, 1, 2], [0, 1, 3], x=[0, 1, 1], y=[0, 0, 1], feature=[0, 1, -1])
+    histogram = FeatureHistogram(2, norm="none").set_output(transform="pandas")
+    found = histogram.fit_transform(seen)
+    assert found.columns.tolist() == [f"featurehistogram{k}" for k in range(8)]
+    assert found.to_numpy().tolist() == [[1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]]

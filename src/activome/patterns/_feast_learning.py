@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -54,6 +55,7 @@ class FeastLearning(BaseEstimator):
     block: int
     random_state: RandomState
     last_seen_: tuple[Array, Array] | None
+    weights_: Array
 
     def _read(self, given: Any, owner: str) -> PixelEvents:
         for name in ("n_features", "n_passes", "block"):
@@ -139,12 +141,20 @@ class FeastLearning(BaseEstimator):
                 "FEAST.partial_fit: events must not be before those of the last call; the first "
                 f"is at tick {columns[0, 0]}, the last one was at {surface[0].max()}."
             )
-        state = (np.ascontiguousarray(self.weights_.T), np.array(self.thresholds_, np.float64))
+        state = (np.array(self.weights_.T, order="C"), np.array(self.thresholds_, np.float64))
         found = self._run(read, columns, surface, state, learns=True)
         self.weights_, self.thresholds_ = np.ascontiguousarray(state[0].T), state[1]
         self.last_seen_ = None if self.reset_between else surface
         self._note(read, found)
         return found
+
+    def _check_patch(self, owner: str) -> None:
+        size = self.weights_.shape[1]
+        if (2 * self.radius + 1) ** 2 != size:
+            raise ParameterError(
+                f"{owner}: radius must be that of fit, {(math.isqrt(size) - 1) // 2}; got "
+                f"{self.radius}. Set it back, or fit anew."
+            )
 
     def _run(
         self,

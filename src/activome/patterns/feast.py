@@ -216,10 +216,13 @@ class FEAST(TransformerMixin, FeastLearning):
         ------
         ActivityError
             If there are no events or no pixels, or they are before those of the last call.
+        ParameterError
+            If the radius is another one than in the first call.
         """
         read = self._read(X, "FEAST.partial_fit")
         if not hasattr(self, "weights_"):
             self._begin(read)
+        self._check_patch("FEAST.partial_fit")
         self._learn(read)
         return self
 
@@ -244,10 +247,13 @@ class FEAST(TransformerMixin, FeastLearning):
         ------
         ActivityError
             If there are no events or no pixels, or the patch is larger than the sensor.
+        ParameterError
+            If the radius is another one than in ``fit``.
         """
         check_is_fitted(self, "weights_")
         read = self._read(X, "FEAST.transform")
-        state = (np.ascontiguousarray(self.weights_.T), np.array(self.thresholds_, np.float64))
+        self._check_patch("FEAST.transform")
+        state = (np.array(self.weights_.T, order="C"), np.array(self.thresholds_, np.float64))
         columns = join_trials(read, self.reset_between)
         found = self._run(read, columns, empty_surface(read, self.radius), state, learns=False)
         extra = {"value": found.match} if similarity else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from activome._checks import check_choice, check_integer
@@ -17,7 +17,7 @@ __all__ = ["FeatureHistogram"]
 Array = np.ndarray[Any, Any]
 
 
-class FeatureHistogram(TransformerMixin, BaseEstimator):
+class FeatureHistogram(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Count the features of each trial in the cells of a grid.
 
     Parameters
@@ -163,6 +163,10 @@ class FeatureHistogram(TransformerMixin, BaseEstimator):
         size = np.linalg.norm(values, ord=2 if self.norm == "l2" else 1, axis=1, keepdims=True)
         values /= np.where(size > 0, size, 1.0)
         return values
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.n_bins_ * self.n_cells**2)
 
     def _label(self, read: PixelEvents, owner: str) -> Array:
         if self.by == "polarity":
