@@ -19,9 +19,9 @@ Array = np.ndarray[Any, Any]
 
 
 def layers_of(model: Any) -> Layers:
-    """Return sizes and constants of a classifier."""
+    """Return constants of a classifier, and the sizes of its weights as they are."""
     return Layers(
-        model.n_hidden,
+        model.hidden_weights_.shape[1],
         model.classes_.size,
         model.dt,
         model.duration,
@@ -39,6 +39,7 @@ def teach(model: Any, chance: Array, index: Array, learns: Array) -> Iterator[tu
     """Show images with their labels; weights change, and each label comes with hidden counts."""
     layers = layers_of(model)
     table = tables(layers)
+    _own(model)
     for row, label in zip(chance, index, strict=True):
         shown = present(
             layers,
@@ -64,6 +65,7 @@ def respond(model: Any, chance: Array, label: int | None, *, record: bool) -> li
     layers = layers_of(model)
     table = tables(layers)
     nothing = np.zeros(3, np.int64)
+    _own(model)
 
     def one(k: int) -> Shown:
         return present(
@@ -85,6 +87,13 @@ def respond(model: Any, chance: Array, label: int | None, *, record: bool) -> li
         with ThreadPoolExecutor(model.n_jobs) as pool:
             return list(pool.map(one, range(len(chance))))
     return [one(k) for k in range(len(chance))]
+
+
+def _own(model: Any) -> None:
+    """Copy what joblib shares with its workers read-only, which the compiled loop cannot take."""
+    for name in ("hidden_weights_", "class_weights_", "_theta"):
+        if not getattr(model, name).flags.writeable:
+            setattr(model, name, getattr(model, name).copy())
 
 
 def decide(shown: Sequence[Shown], otherwise: int) -> tuple[Array, int]:

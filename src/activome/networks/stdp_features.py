@@ -138,7 +138,7 @@ class STDPFeatures(SampleTransformer):
         return tags
 
     def _fit(self, values: Array) -> None:
-        network = self._network(integer_seed(self.random_state))
+        network = self._network(integer_seed(self.random_state), self.n_features)
         chance = self._chance(network, values, "fit")
         for _ in range(self.n_epochs):
             network._pass(
@@ -223,12 +223,12 @@ class STDPFeatures(SampleTransformer):
         self._chance(network, values, method)
         return network.record(values), index
 
-    def _network(self, seed: int) -> SymmetricSTDPClassifier:
+    def _network(self, seed: int, n_features: int) -> SymmetricSTDPClassifier:
         check_integer(self.n_features, name="n_features", owner="STDPFeatures", low=2)
         check_choice(self.rule, _RULES, name="rule", owner="STDPFeatures")
         rule: Any = _RULES[self.rule]
         network = SymmetricSTDPClassifier(
-            self.n_features,
+            n_features,
             self.n_epochs,
             duration=self.duration,
             dt=self.dt,
@@ -248,9 +248,10 @@ class STDPFeatures(SampleTransformer):
         return network
 
     def _fitted(self) -> SymmetricSTDPClassifier:
-        network = self._network(0)
+        # As many cells as were fitted, whatever the parameter says now.
+        network = self._network(0, len(self.components_))
         network.hidden_weights_ = np.ascontiguousarray(self.components_.T)
-        network._theta[: self.n_features] = self.theta_
+        network._theta[: len(self.components_)] = self.theta_
         network._test_seed = self.seed_
         return network
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
 
-from activome._random import RandomState, make_generator
+from activome._random import RandomState
 from activome.activity.events import Events
 from activome.networks._image_inputs import (
-    check_classes,
     check_parameters,
+    check_unchanged,
     index_of,
     read_chance,
     read_labels,
 )
-from activome.networks._image_network import Shown, Traces, spikes_of
-from activome.networks._image_runs import decide, layers_of, respond, teach
+from activome.networks._image_learning import ImageLearning
+from activome.networks._image_network import spikes_of
+from activome.networks._image_runs import decide, layers_of
 
 __all__ = ["SymmetricSTDPClassifier"]
 
@@ -28,7 +26,7 @@ Array = np.ndarray[Any, Any]
 _HIDDEN, _CLASS, _BOTH = np.array([1, 1, 0]), np.array([0, 0, 1]), np.array([1, 1, 1])
 
 
-class SymmetricSTDPClassifier(ClassifierMixin, BaseEstimator):
+class SymmetricSTDPClassifier(ImageLearning):
     """Classify images with three layers of spiking cells and local rules, without an error signal.
 
     Pixels are rates of input spikes. Hidden cells compete through inhibitory partners; class cells
@@ -199,10 +197,12 @@ class SymmetricSTDPClassifier(ClassifierMixin, BaseEstimator):
         check_parameters(self)
         goes_on = self.warm_start and hasattr(self, "hidden_weights_")
         chance = read_chance(self, X, "fit" if not goes_on else "warm fit")
-        labels = read_labels(y, len(chance))
-        if not goes_on:
+        labels = read_labels(y, len(chance), "fit")
+        if goes_on:
+            check_unchanged(self, None, "fit")
+        else:
             self._begin(chance.shape[1], np.unique(labels))
-        index = index_of(labels, self.classes_)
+        index = index_of(labels, self.classes_, "fit")
         passes = [(_BOTH, True)] * self.n_epochs
         if self.training == "layerwise":
             passes = [(_HIDDEN, True)] * self.n_epochs + [(_CLASS, False)] * self.n_epochs
@@ -236,11 +236,14 @@ class SymmetricSTDPClassifier(ClassifierMixin, BaseEstimator):
         """
         check_parameters(self)
         chance = read_chance(self, X, "partial_fit")
-        labels = read_labels(y, len(chance))
-        if not hasattr(self, "hidden_weights_"):
+        labels = read_labels(y, len(chance), "partial_fit")
+        if hasattr(self, "hidden_weights_"):
+            check_unchanged(self, classes, "partial_fit")
+        else:
             known = labels if classes is None else np.asarray(classes)
             self._begin(chance.shape[1], np.unique(known))
-        self._pass(chance, index_of(labels, self.classes_), _BOTH, fresh=False, counts=True)
+        index = index_of(labels, self.classes_, "partial_fit")
+        self._pass(chance, index, _BOTH, fresh=False, counts=True)
         return self
 
     def transform(self, X: ArrayLike) -> Array:
@@ -355,37 +358,3 @@ class SymmetricSTDPClassifier(ClassifierMixin, BaseEstimator):
         """
         shown = self._show(X, "record", None, record=True)
         return spikes_of(layers_of(self), shown, self.n_features_in_)
-
-    def _begin(self, n_inputs: int, classes: Array) -> None:
-        check_classes(self, classes)
-        self._generator = make_generator(self.random_state)
-        self.n_features_in_, self.classes_ = n_inputs, classes
-        self.hidden_weights_ = self._generator.uniform(0.0, 0.3, (n_inputs, self.n_hidden))
-        self.class_weights_ = self._generator.uniform(0.0, 0.3, (self.n_hidden, classes.size))
-        n_cells = 2 * self.n_hidden + classes.size
-        self._theta = np.where(np.arange(n_cells) < self.n_hidden, 20.0, 0.0)
-        self._traces = Traces(n_inputs, n_cells)
-        self._test_seed = int(self._generator.integers(2**31))
-        self._response = np.zeros((classes.size, self.n_hidden))
-        self._n_seen = np.zeros(classes.size, np.int64)
-
-    def _pass(
-        self, chance: Array, index: Array, learns: Array, *, fresh: bool, counts: bool
-    ) -> None:
-        if fresh:
-            self._response[:], self._n_seen[:] = 0.0, 0
-        for label, hidden in teach(self, chance, index, learns):
-            if counts:
-                self._response[label] += hidden
-                self._n_seen[label] += 1
-        self.theta_ = self._theta[: self.n_hidden].copy()
-        rate = self._response / np.maximum(self._n_seen, 1)[:, None]
-        self.assignments_ = rate.argmax(axis=0)
-
-    def _show(
-        self, X: ArrayLike, method: str, label: int | None, *, record: bool = False
-    ) -> Sequence[Shown]:
-        check_is_fitted(self, "hidden_weights_")
-        check_parameters(self)
-        chance = read_chance(self, X, method)
-        return respond(self, chance, label, record=record)
