@@ -248,7 +248,7 @@ def _forgotten() -> dict[str, float]:
         memory = HippocampalCAM()
         for content in ([0, 1], word):
             memory.learn(0, content)
-        memory.recall(content=[0, 1])
+        # Before any recall, which writes: asking by both bits would tie them to the cue again.
         found[name] = float(memory.weights_["content->cue"][:2, 0].max())
     return found
 
