@@ -311,7 +311,7 @@ def test_refuses_events() -> None:
         model.quality_()
 
 
-def test_another_radius_than_in_fit_is_refused() -> None:
+def test_another_radius_is_refused_and_read_only_state_goes_on() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.integers(9, size=(2, 400))
     events = Events(np.arange(400), y * 9 + x, x=x, y=y, p=rng.integers(2, size=400), shape=(9, 9))
@@ -321,6 +321,18 @@ def test_another_radius_than_in_fit_is_refused() -> None:
     expected = model.predict(events)
     model.weights_.flags.writeable = False  # as joblib gives it to a worker
     np.testing.assert_array_equal(model.predict(events), expected)
+    going = FEAST(2, 1, reset_between=False, random_state=0)
+    twin = FEAST(2, 1, reset_between=False, random_state=0)
+    with pytest.warns(ConvergenceWarning):
+        going.fit(events)
+    twin.partial_fit(events)
+    assert going.last_seen_ is not None
+    for values in (*going.last_seen_, going.weights_, going.thresholds_):
+        values.flags.writeable = False
+    later = Events(events.t + 500, events.unit, x=x, y=y, p=events.p, shape=(9, 9))
+    np.testing.assert_array_equal(
+        going.partial_fit(later).weights_, twin.partial_fit(later).weights_
+    )
     model.set_params(radius=2)
     for call in (model.transform, model.partial_fit, model.predict):
         with pytest.raises(ParameterError, match="radius must be that of fit, 1; got 2"):

@@ -141,6 +141,9 @@ class FeastLearning(BaseEstimator):
                 "FEAST.partial_fit: events must not be before those of the last call; the first "
                 f"is at tick {columns[0, 0]}, the last one was at {surface[0].max()}."
             )
+        if surface is self.last_seen_:
+            # What joblib shares with its workers is read-only, and the loop writes.
+            surface = (surface[0].copy(), surface[1].copy())
         state = (np.array(self.weights_.T, order="C"), np.array(self.thresholds_, np.float64))
         found = self._run(read, columns, surface, state, learns=True)
         self.weights_, self.thresholds_ = np.ascontiguousarray(state[0].T), state[1]
