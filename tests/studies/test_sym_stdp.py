@@ -30,7 +30,8 @@ def test_a_fit_tells_what_it_measured() -> None:
     assert len(found["supervised"]) == len(found["silent"]) == 2
     assert found["hidden spikes"] >= 5
     assert found["t-SNE hidden"].shape == (100, 2)
-    assert -1 < found["silhouette t-SNE class"] < 1
+    for what in ("class", "input weights", "class weights"):
+        assert -1 < found[f"silhouette t-SNE {what}"] < 1
     # One panel more of each layer below.
     assert len(draw(found, found).subfigs[1].axes) == 3
 

@@ -64,6 +64,15 @@ def fit(
             placed = TSNE(init="pca", random_state=seed).fit_transform(values.astype(np.float64))
             found[f"t-SNE {layer}"] = placed
             found[f"silhouette t-SNE {layer}"] = float(silhouette_score(placed, y_test))
+    if embed:
+        is_used = counts["hidden"].any(axis=0)
+        cells = model.assignments_[is_used]
+        for layer, rows in (("input", model.hidden_weights_.T), ("class", model.class_weights_)):
+            # The default of 30 needs more than 30 cells; from 91 on it is taken.
+            near = min(30.0, (is_used.sum() - 1) / 3)
+            space = TSNE(perplexity=near, init="pca", random_state=seed)
+            placed = space.fit_transform(rows[is_used])
+            found[f"silhouette t-SNE {layer} weights"] = float(silhouette_score(placed, cells))
     for layer, events in spikes.items():
         found[f"time {layer}"], found[f"unit {layer}"] = events.time, events.unit
     return found
