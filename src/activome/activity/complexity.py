@@ -16,7 +16,7 @@ from activome._checks import (
     check_integer,
     check_memory,
 )
-from activome.activity._lempel_ziv import BYTES_PER_CELL, count_phrases
+from activome.activity._lempel_ziv import bytes_needed, count_phrases
 from activome.activity.events import Events
 from activome.activity.schema import Activity, ensure
 from activome.errors import ActivityError, ParameterError
@@ -25,6 +25,7 @@ __all__ = ["lempel_ziv_complexity"]
 
 Array = np.ndarray[Any, Any]
 _OWNER = "lempel_ziv_complexity"
+_TOO_MANY = 2**31
 
 
 def lempel_ziv_complexity(
@@ -76,20 +77,25 @@ def lempel_ziv_complexity(
     Raises
     ------
     ActivityError
-        If a value is NaN or no symbol of the alphabet, a sequence has fewer than two symbols,
-        trials differ in length, or a constant sequence is to be divided by its entropy.
+        If a value is NaN or no symbol of the alphabet, a sequence has fewer than two symbols or
+        2^31, trials differ in length, or a constant sequence is to be divided by its entropy.
     ParameterError
         If an option is unknown, the alphabet has fewer than two symbols or one twice, or ``dt`` is
         missing for Events or given without.
     ResourceError
-        If the automaton of one sequence would pass the memory limit.
+        If the phrases of one sequence would take more than the memory limit.
 
     Notes
     -----
-    The time is proportional to the number of symbols for any sequence: the phrases are found on
-    the suffix automaton of what was read, at most ``8 (alphabet + 2)`` bytes per symbol of one
-    sequence. A last phrase that the end cuts short counts in "lz76" and, being one from before,
-    not in "lz78".
+    The steps of "lz76" are proportional to the number of symbols for any sequence. While it fits
+    in 1 MiB the suffix automaton of what was read gives the phrases [4]_. A longer sequence has
+    its suffixes sorted into small buckets by their place in lexical order, as a Markov chain of
+    the sequence predicts it, and looks up the neighbours of each phrase: memory is reached in
+    order, so that time stays linear too. Where buckets are so unequal that this would cost more
+    than a fixed work per symbol, a suffix array [5]_ takes over. Both take at most 28 bytes per
+    symbol of one sequence for alphabets of up to 256, and 112 for one that is as large as the
+    sequence is long; "lz78" takes 4 per symbol of the sequence and of the alphabet. A last phrase
+    that the end cuts short counts in "lz76" and, being one from before, not in "lz78".
 
     References
     ----------
@@ -100,6 +106,8 @@ def lempel_ziv_complexity(
        spatiotemporal patterns", 1987.
     .. [4] A. Blumer, J. Blumer, D. Haussler, A. Ehrenfeucht, M. T. Chen and J. Seiferas, "The
        smallest automaton recognizing the subwords of a text", 1985.
+    .. [5] G. Nong, S. Zhang and W. H. Chan, "Two efficient algorithms for linear time suffix array
+       construction", 2011.
 
     Examples
     --------
@@ -205,10 +213,14 @@ def _measure(codes: Array, n_symbols: int, rule: str, variant: str, memory_limit
     n = codes.shape[-1]
     if n < 2:
         raise ActivityError(f"{_OWNER}: a sequence must have at least two symbols; got {n}.")
+    if n >= _TOO_MANY:
+        raise ActivityError(
+            f"{_OWNER}: a sequence must have fewer than {_TOO_MANY} symbols; got {n}. Cut it."
+        )
     check_memory(
-        BYTES_PER_CELL * (2.0 * n + 1) * (n_symbols + 2) + codes.nbytes,
+        bytes_needed(n, n_symbols, variant) + codes.nbytes,
         owner=_OWNER,
-        what=f"the automaton of {n} symbols of an alphabet of {n_symbols}",
+        what=f"the phrases of {n} symbols of an alphabet of {n_symbols}",
         cure="Cut the sequence, or code it with fewer symbols.",
         limit=memory_limit,
     )
@@ -224,8 +236,7 @@ def _measure(codes: Array, n_symbols: int, rule: str, variant: str, memory_limit
 
 def _entropy(rows: Array, n_symbols: int) -> Array:
     """Return the entropy of the frequencies of each row, in units of log(n_symbols)."""
-    share = np.stack([np.count_nonzero(rows == k, axis=1) for k in range(n_symbols)], axis=1)
-    share = share / rows.shape[1]
+    share = np.stack([np.bincount(row, minlength=n_symbols) for row in rows]) / rows.shape[1]
     entropy = -np.sum(share * np.log(np.where(share > 0, share, 1.0)), axis=1) / np.log(n_symbols)
     constant = np.flatnonzero(entropy <= 0)
     if constant.size:
