@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activome.activity._lempel_ziv import _count_long, _count_lz76, bytes_needed
+from activome.activity._lempel_ziv import _count_long, _count_on_automaton, bytes_needed
 from activome.activity._packed_symbols import common_bits, pack
 from activome.activity._suffix_array import count_by_suffix_array, suffix_array
 from activome.activity._suffix_buckets import count_in_buckets
@@ -35,10 +35,7 @@ def by_array(codes: Array, n_symbols: int) -> int:
 
 
 def by_automaton(codes: Array, n_symbols: int) -> int:
-    """Take the way of short sequences."""
-    nodes, counts = np.empty((2 * codes.size + 1, n_symbols + 2), np.int32), np.zeros(1, np.int64)
-    _count_lz76(codes.reshape(1, -1), nodes, counts)
-    return int(counts[0])
+    return int(_count_on_automaton(codes.reshape(1, -1), n_symbols)[0])
 
 
 def slow_phrases(text: bytes) -> int:
@@ -207,12 +204,13 @@ def test_common_bits_equal_those_of_a_text(codes: list[int], n_bits: int, best: 
         assert found == expected or (expected <= best and found == -1)
 
 
-def test_what_is_too_much_for_the_buckets_goes_to_the_array() -> None:
+def test_what_is_too_much_for_the_buckets_is_counted_another_way() -> None:
     # Each suffix has as many equal neighbours as there are copies, and there are many phrases.
     codes = flawed_copies(1_000_000, 50, 0.001)
-    assert by_buckets(codes, 2) == -1
+    assert by_buckets(codes, 2) == by_buckets(codes, 3) == -1
     expected = by_automaton(codes, 2)
-    assert _count_long(codes, 2) == expected
+    assert by_array(codes, 2) == expected
+    assert _count_long(codes, 2) == _count_long(codes, 3) == expected
     assert lempel_ziv_complexity(codes, normalise=False) == expected
 
 
@@ -237,7 +235,7 @@ def test_memory_stays_below_what_is_stated(n_symbols: int) -> None:
     _count_long(codes, n_symbols)
     by_array(codes, n_symbols)
     limit = bytes_needed(codes.size, n_symbols, "lz76")
-    assert limit < (28 if n_symbols <= 256 else 112) * codes.size
+    assert limit < {2: 34, 256: 28}.get(n_symbols, 112) * codes.size
     for count in (_count_long, by_array):
         tracemalloc.start()
         count(codes, n_symbols)

@@ -114,12 +114,11 @@ def count_phrases(rows: Array, n_symbols: int, variant: str) -> Array:
     """
     counts = np.zeros(rows.shape[0], dtype=np.int64)
     n = rows.shape[1]
-    # Allocated here, not in the kernel: numpy asks for large pages, and pages that are not reached
-    # are never taken.
     if variant == "lz78":
+        # Allocated here, not in the kernel: pages that are not reached are never taken.
         _count_lz78(rows, np.empty((n + 1, n_symbols), np.int32), counts)
     elif _n_cells(n, n_symbols) <= _MOST_CELLS:
-        _count_lz76(rows, np.empty((2 * n + 1, n_symbols + _FIRST), np.int32), counts)
+        counts = _count_on_automaton(rows, n_symbols)
     else:
         for k, row in enumerate(rows):
             counts[k] = _count_long(row, n_symbols)
@@ -150,11 +149,21 @@ def bytes_needed(n: int, n_symbols: int, variant: str) -> float:
     n_symbols = min(n_symbols, n)
     packed = n * ((n_symbols - 1).bit_length() / 8 + (4 if n_symbols > _FEW_SYMBOLS else 1))
     in_buckets = BUCKET_BYTES_PER_SUFFIX * n + BYTES_PER_SYMBOL * n_symbols
+    if n_symbols == 2:
+        return packed + max(in_buckets, 4.0 * _n_cells(n, 2))
     return packed + max(in_buckets, ARRAY_BYTES_PER_SUFFIX * n + 8 * n_symbols)
 
 
 def _n_cells(n: int, n_symbols: int) -> int:
     return (2 * n + 1) * (n_symbols + _FIRST)
+
+
+def _count_on_automaton(rows: Array, n_symbols: int) -> Array:
+    counts = np.zeros(rows.shape[0], dtype=np.int64)
+    # Allocated here, not in the kernel: numpy asks for large pages, which halves the time of long
+    # sequences; pages that are not reached are never taken.
+    _count_lz76(rows, np.empty((2 * rows.shape[1] + 1, n_symbols + _FIRST), np.int32), counts)
+    return counts
 
 
 def _count_long(row: Array, n_symbols: int) -> int:
@@ -167,4 +176,9 @@ def _count_long(row: Array, n_symbols: int) -> int:
     n_bits = (n_symbols - 1).bit_length()
     words = pack(row, n_bits)
     found = count_in_buckets(row, words, n_bits)
-    return found if found >= 0 else count_by_suffix_array(row, words, n_bits, n_symbols)
+    if found >= 0:
+        return found
+    if n_symbols == 2:
+        # So much repeats that the automaton stays where it was, and is faster than the array.
+        return int(_count_on_automaton(row.reshape(1, -1), 2)[0])
+    return count_by_suffix_array(row, words, n_bits, n_symbols)

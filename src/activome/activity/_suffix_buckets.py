@@ -40,7 +40,7 @@ _PLACE = np.uint64(2**31 - 1)
 _KEY_BITS = 33
 _NO_KEY = 2**16
 # What the search may cost: in units of about a nanosecond, per suffix and per phrase.
-_WORK_PER_SUFFIX, _WORK_PER_PHRASE = 8, 64
+_WORK_PER_SUFFIX, _WORK_PER_PHRASE = 3, 64
 
 
 @kernel()

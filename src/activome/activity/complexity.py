@@ -92,8 +92,9 @@ def lempel_ziv_complexity(
     its suffixes sorted into small buckets by their place in lexical order, as a Markov chain of
     the sequence predicts it, and looks up the neighbours of each phrase: memory is reached in
     order, so that time stays linear too. Where buckets are so unequal that this would cost more
-    than a fixed work per symbol, a suffix array [5]_ takes over. Both take at most 28 bytes per
-    symbol of one sequence for alphabets of up to 256, and 112 for one that is as large as the
+    than a fixed work per symbol, the automaton takes over for two symbols and a suffix array [5]_
+    for more. All take at most 34 bytes per symbol of one sequence for two symbols, 28 for up to 256
+    and 112 for an alphabet as large as the
     sequence is long; "lz78" takes 4 per symbol of the sequence and of the alphabet. A last phrase
     that the end cuts short counts in "lz76" and, being one from before, not in "lz78".
 
