@@ -227,6 +227,12 @@ def test_large_numbers_as_symbols() -> None:
     expected = automaton_phrases(codes)
     assert lempel_ziv_complexity(names[codes], alphabet=names.tolist(), normalise=False) == expected
     assert lempel_ziv_complexity(codes, alphabet=100_000, normalise=False) == expected
+    assert lempel_ziv_complexity(codes * 1.0, alphabet=2**31, normalise=False) == expected
+    # Each of 300 symbols 16 or 17 times: the entropy is log 300.
+    even = rng.permutation(np.resize(np.arange(300), 5000))
+    found = lempel_ziv_complexity(even, alphabet=2**31, normalise="entropy")
+    phrases = lempel_ziv_complexity(even, alphabet=300, normalise=False)
+    assert found == pytest.approx(phrases * np.log(5000) / 5000 / np.log(300), rel=1e-4)
 
 
 @pytest.mark.parametrize("n_symbols", [2, 256, 100_000])
