@@ -167,5 +167,5 @@ def test_activity_without_time_or_of_unequal_trials_is_refused() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    with pytest.raises(ResourceError, match="the automaton of 1000 symbols"):
+    with pytest.raises(ResourceError, match="the phrases of 1000 symbols"):
         complexity(np.zeros(1000, dtype=bool), memory_limit=1000)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
-from sklearn.linear_model import LogisticRegression
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
 from activome.activity.complexity import lempel_ziv_complexity
 from activome.decoding.lempel_ziv import LempelZivClassifier, _best_threshold
@@ -126,3 +130,123 @@ def test_refusals() -> None:
         LempelZivClassifier().fit(X, y).predict(X[:, :50])
     with pytest.raises(ActivityError, match="finite"):
         LempelZivClassifier("median").fit(np.where(X, np.nan, 1.0), y)
+    with pytest.raises(ActivityError, match=r"one label per trial; got shape \(12, 2\)"):
+        LempelZivClassifier().fit(X, np.stack([y, y], axis=1))
+    with pytest.raises(ActivityError, match="labels must be of one type; got NoneType, str"):
+        LempelZivClassifier().fit(X, np.array(["a", None], dtype=object)[y])
+    for wrong in ("svm", Ridge(), LogisticRegression):
+        with pytest.raises(ParameterError, match="must be a classifier of scikit-learn"):
+            LempelZivClassifier(classifier=wrong).fit(X, y)
+
+
+def slow_complexity(train: Array) -> float:
+    """Try every earlier beginning of every phrase."""
+    text, at, n_phrases = train.tolist(), 0, 0
+    while at < len(text):
+        longest = 0
+        for start in range(at):
+            length = 0
+            while at + length < len(text) and text[start + length] == text[at + length]:
+                length += 1
+            longest = max(longest, length)
+        at += longest + 1
+        n_phrases += 1
+    return n_phrases * float(np.log2(len(text))) / len(text)
+
+
+def slow_features(X: Array) -> Array:
+    return np.array([[slow_complexity(train) for train in trial.T] for trial in X])
+
+
+def slow_cut(value: Array, y: Array) -> float:
+    """Try every cut on both sides; give the accuracy of the best."""
+    cuts = (np.sort(value)[1:] + np.sort(value)[:-1]) / 2
+    shares = [float(np.mean((value > c) == y)) for c in cuts]
+    return max(max(share, 1.0 - share) for share in shares)
+
+
+def noisy(n: int, seed: int, n_first: int | None = None) -> tuple[Array, Array]:
+    """Trains of two classes that overlap, as many of the first as told."""
+    X, y = trains(n, seed)
+    X = X ^ (np.random.default_rng(seed).random(X.shape) < 0.12)
+    keep = np.sort(np.concatenate([np.flatnonzero(y == 0)[:n_first], np.flatnonzero(y == 1)]))
+    return X[keep], y[keep]
+
+
+@pytest.mark.parametrize("n_first", [None, 5])
+def test_cross_validation_equals_a_slow_twin(n_first: int | None) -> None:
+    X, y = noisy(60, 0, n_first)
+    twin = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
+    features = slow_features(X)
+    folds = StratifiedKFold(4, shuffle=True, random_state=0)
+    for scoring in ("accuracy", "roc_auc", "neg_log_loss"):
+        found = cross_val_score(LempelZivClassifier(), X, y, cv=folds, scoring=scoring)
+        expected = cross_val_score(twin, features, y, cv=folds, scoring=scoring)
+        np.testing.assert_allclose(found, expected, atol=1e-10)
+    single = LempelZivClassifier(rule="threshold").fit(X, y)
+    assert single.score(X, y) == pytest.approx(slow_cut(features.mean(axis=1), y))
+    single = LempelZivClassifier(rule="threshold")
+    assert np.isfinite(cross_val_score(single, X, y, cv=folds, scoring="roc_auc")).all()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        np.array(["steady", "bursts"]),
+        np.array(["steady", "bursts"], dtype=object),
+        np.array([7, -5]),
+        np.array([False, True]),
+        np.array([1.0, 0.0]),
+    ],
+)
+@pytest.mark.parametrize("rule", ["classifier", "threshold"])
+def test_labels_of_any_kind(names: Array, rule: str) -> None:
+    X, y = noisy(40, 1)
+    fresh, _ = noisy(30, 2)
+    expected = LempelZivClassifier(rule=rule).fit(X, y).predict(fresh)
+    found = LempelZivClassifier(rule=rule).fit(X, names[y]).predict(fresh)
+    assert found.dtype == names.dtype
+    assert np.mean(found == names[expected]) == 1.0
+
+
+def test_probabilities_are_offered_where_there_are_some() -> None:
+    X, y = trains(60, 2, n_classes=3)
+    fresh, _ = trains(30, 3, n_classes=3)
+    for given in (None, GaussianNB()):
+        model = LempelZivClassifier(classifier=given).fit(X, y)
+        found = model.predict_proba(fresh)
+        np.testing.assert_allclose(found.sum(axis=1), 1.0)
+        assert np.array_equal(found.argmax(axis=1), model.predict(fresh))
+    assert not hasattr(LempelZivClassifier(rule="threshold"), "predict_proba")
+    assert not hasattr(LempelZivClassifier(classifier=GaussianNB()), "decision_function")
+    assert not hasattr(LempelZivClassifier(classifier=LinearSVC()), "predict_proba")
+    logistic = LogisticRegression(max_iter=500)
+    explicit = LempelZivClassifier(classifier=logistic).fit(X, y).predict_proba(fresh)
+    default = LempelZivClassifier().fit(X, y).predict_proba(fresh)
+    np.testing.assert_allclose(default, explicit, atol=1e-10)
+
+
+def test_copies_and_second_fits() -> None:
+    X, y = noisy(40, 3)
+    model = LempelZivClassifier(classifier=GaussianNB()).fit(X, y)
+    restored = pickle.loads(pickle.dumps(model))  # noqa: S301  # what this test wrote
+    assert np.array_equal(restored.predict(X), model.predict(X))
+    assert clone(model).fit(X, y).score(X, y) == model.score(X, y)
+    again = model.set_params(rule="threshold").fit(X, y)
+    assert np.array_equal(
+        again.predict(X), LempelZivClassifier(rule="threshold").fit(X, y).predict(X)
+    )
+    # What the first fit learned does not stay behind.
+    assert set(vars(again)) == set(vars(LempelZivClassifier(rule="threshold").fit(X, y)))
+    again.set_params(rule="classifier", classifier=None).fit(X, y)
+    assert set(vars(again)) == set(vars(LempelZivClassifier().fit(X, y)))
+
+
+def test_one_trial_is_decided_and_one_is_too_few_to_learn() -> None:
+    X, y = noisy(40, 4)
+    model = LempelZivClassifier().fit(X, y)
+    single = np.concatenate([model.predict(trial[None]) for trial in X])
+    assert np.array_equal(single, model.predict(X))
+    with pytest.raises(ActivityError, match="at least 2 trials"):
+        LempelZivClassifier().fit(X[:1], y[:1])
+    assert LempelZivClassifier().fit(X[:2], y[:2]).score(X[:2], y[:2]) == 1.0

@@ -1,4 +1,4 @@
-"""Kernels that parse sequences of symbols into Lempel-Ziv phrases, one pass over each."""
+"""Phrases of Lempel and Ziv: short sequences on an automaton, long ones by their suffixes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ from typing import Any
 import numpy as np
 
 from activome._compile import kernel
+from activome.activity._packed_symbols import pack
+from activome.activity._suffix_array import BYTES_PER_SUFFIX as ARRAY_BYTES_PER_SUFFIX
+from activome.activity._suffix_array import count_by_suffix_array
+from activome.activity._suffix_buckets import BYTES_PER_SUFFIX as BUCKET_BYTES_PER_SUFFIX
+from activome.activity._suffix_buckets import BYTES_PER_SYMBOL, count_in_buckets
 
-__all__ = ["BYTES_PER_CELL", "count_phrases"]
+__all__ = ["bytes_needed", "count_phrases"]
 
 Array = np.ndarray[Any, Any]
-BYTES_PER_CELL = 4
+# The automaton is the fastest as long as it stays in the cache: 32-bit cells, of 1 MiB.
+_MOST_CELLS = 2**18
+_FEW_SYMBOLS = 256
 # Columns of a node: length, suffix link, then one transition per symbol.
 _LENGTH, _LINK, _FIRST = 0, 1, 2
 
@@ -94,7 +101,7 @@ def count_phrases(rows: Array, n_symbols: int, variant: str) -> Array:
     Parameters
     ----------
     rows : ndarray of unsigned int, shape (n_rows, n_times)
-        Symbols from 0 to ``n_symbols - 1``.
+        Symbols from 0 to ``n_symbols - 1``, fewer than 2^31 in a row.
     n_symbols : int
         Size of the alphabet.
     variant : {"lz76", "lz78"}
@@ -107,10 +114,71 @@ def count_phrases(rows: Array, n_symbols: int, variant: str) -> Array:
     """
     counts = np.zeros(rows.shape[0], dtype=np.int64)
     n = rows.shape[1]
+    if variant == "lz78":
+        # Allocated here, not in the kernel: pages that are not reached are never taken.
+        _count_lz78(rows, np.empty((n + 1, n_symbols), np.int32), counts)
+    elif _n_cells(n, n_symbols) <= _MOST_CELLS:
+        counts = _count_on_automaton(rows, n_symbols)
+    else:
+        for k, row in enumerate(rows):
+            counts[k] = _count_long(row, n_symbols)
+    return counts
+
+
+def bytes_needed(n: int, n_symbols: int, variant: str) -> float:
+    """Tell the most memory that the phrases of a row take.
+
+    Parameters
+    ----------
+    n : int
+        Symbols in the row.
+    n_symbols : int
+        Size of the alphabet.
+    variant : {"lz76", "lz78"}
+        Parsing.
+
+    Returns
+    -------
+    float
+        Bytes.
+    """
+    if variant == "lz78":
+        return 4.0 * (n + 1) * n_symbols
+    if _n_cells(n, n_symbols) <= _MOST_CELLS:
+        return 4.0 * _n_cells(n, n_symbols)
+    n_symbols = min(n_symbols, n)
+    packed = n * ((n_symbols - 1).bit_length() / 8 + (4 if n_symbols > _FEW_SYMBOLS else 1))
+    in_buckets = BUCKET_BYTES_PER_SUFFIX * n + BYTES_PER_SYMBOL * n_symbols
+    if n_symbols == 2:
+        return packed + max(in_buckets, 4.0 * _n_cells(n, 2))
+    return packed + max(in_buckets, ARRAY_BYTES_PER_SUFFIX * n + 8 * n_symbols)
+
+
+def _n_cells(n: int, n_symbols: int) -> int:
+    return (2 * n + 1) * (n_symbols + _FIRST)
+
+
+def _count_on_automaton(rows: Array, n_symbols: int) -> Array:
+    counts = np.zeros(rows.shape[0], dtype=np.int64)
     # Allocated here, not in the kernel: numpy asks for large pages, which halves the time of long
     # sequences; pages that are not reached are never taken.
-    if variant == "lz76":
-        _count_lz76(rows, np.empty((2 * n + 1, n_symbols + _FIRST), np.int32), counts)
-    else:
-        _count_lz78(rows, np.empty((n + 1, n_symbols), np.int32), counts)
+    _count_lz76(rows, np.empty((2 * rows.shape[1] + 1, n_symbols + _FIRST), np.int32), counts)
     return counts
+
+
+def _count_long(row: Array, n_symbols: int) -> int:
+    if n_symbols > _FEW_SYMBOLS:
+        # Symbols that are not there cost memory; the phrases do not depend on their names.
+        symbols, row = np.unique(row, return_inverse=True)
+        n_symbols = max(symbols.size, 2)
+    # One of two types, and writable: for each the kernels are compiled anew.
+    row = np.array(row, dtype=np.uint8 if n_symbols <= _FEW_SYMBOLS else np.uint32)
+    n_bits = (n_symbols - 1).bit_length()
+    words = pack(row, n_bits)
+    found = count_in_buckets(row, words, n_bits)
+    if found >= 0:
+        return found
+    if n_symbols == 2:
+        # So much repeats that the automaton stays where it was, and is faster than the array.
+        return int(_count_on_automaton(row.reshape(1, -1), 2)[0])
+    return count_by_suffix_array(row, words, n_bits, n_symbols)

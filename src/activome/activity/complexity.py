@@ -16,7 +16,7 @@ from activome._checks import (
     check_integer,
     check_memory,
 )
-from activome.activity._lempel_ziv import BYTES_PER_CELL, count_phrases
+from activome.activity._lempel_ziv import bytes_needed, count_phrases
 from activome.activity.events import Events
 from activome.activity.schema import Activity, ensure
 from activome.errors import ActivityError, ParameterError
@@ -25,6 +25,7 @@ __all__ = ["lempel_ziv_complexity"]
 
 Array = np.ndarray[Any, Any]
 _OWNER = "lempel_ziv_complexity"
+_TOO_MANY = 2**31
 
 
 def lempel_ziv_complexity(
@@ -76,20 +77,26 @@ def lempel_ziv_complexity(
     Raises
     ------
     ActivityError
-        If a value is NaN or no symbol of the alphabet, a sequence has fewer than two symbols,
-        trials differ in length, or a constant sequence is to be divided by its entropy.
+        If a value is NaN or no symbol of the alphabet, a sequence has fewer than two symbols or
+        2^31, trials differ in length, or a constant sequence is to be divided by its entropy.
     ParameterError
         If an option is unknown, the alphabet has fewer than two symbols or one twice, or ``dt`` is
         missing for Events or given without.
     ResourceError
-        If the automaton of one sequence would pass the memory limit.
+        If the phrases of one sequence would take more than the memory limit.
 
     Notes
     -----
-    The time is proportional to the number of symbols for any sequence: the phrases are found on
-    the suffix automaton of what was read, at most ``8 (alphabet + 2)`` bytes per symbol of one
-    sequence. A last phrase that the end cuts short counts in "lz76" and, being one from before,
-    not in "lz78".
+    The steps of "lz76" are proportional to the number of symbols for any sequence. While it fits
+    in 1 MiB the suffix automaton of what was read gives the phrases [4]_. A longer sequence has
+    its suffixes sorted into small buckets by their place in lexical order, as a Markov chain of
+    the sequence predicts it, and looks up the neighbours of each phrase: memory is reached in
+    order, so that time stays linear too. Where buckets are so unequal that this would cost more
+    than a fixed work per symbol, the automaton takes over for two symbols and a suffix array [5]_
+    for more. All take at most 34 bytes per symbol of one sequence for two symbols, 28 for up to 256
+    and 112 for an alphabet as large as the sequence is long; "lz78" takes 4 per symbol of the
+    sequence and of the alphabet. A last phrase that the end cuts short counts in "lz76" and, being
+    one from before, not in "lz78".
 
     References
     ----------
@@ -100,6 +107,8 @@ def lempel_ziv_complexity(
        spatiotemporal patterns", 1987.
     .. [4] A. Blumer, J. Blumer, D. Haussler, A. Ehrenfeucht, M. T. Chen and J. Seiferas, "The
        smallest automaton recognizing the subwords of a text", 1985.
+    .. [5] G. Nong, S. Zhang and W. H. Chan, "Two efficient algorithms for linear time suffix array
+       construction", 2011.
 
     Examples
     --------
@@ -158,20 +167,22 @@ def _codes(x: Any, alphabet: Any) -> tuple[Array, int]:
     check_finite(values, owner=_OWNER, axes=[f"axis {k}" for k in range(values.ndim)], what="x")
     is_text = values.dtype.kind in "US"
     symbols = _alphabet(alphabet, is_text=is_text)
-    if is_text != (symbols.dtype.kind in "US") or values.dtype.kind not in "biufUS":
+    kind = symbols.dtype.kind if isinstance(symbols, np.ndarray) else "i"
+    if is_text != (kind in "US") or values.dtype.kind not in "biufUS":
         raise ActivityError(
             f"{_OWNER}: x must hold symbols of the alphabet ({_shown(symbols)}); got dtype "
             f"{values.dtype}."
         )
-    small = np.min_scalar_type(symbols.size)
     if values.dtype.kind == "b":
         values = values.view(np.uint8)
-    is_plain = values.dtype.kind in "iu" and np.array_equal(symbols, np.arange(symbols.size))
-    if is_plain and values.min() >= 0 and values.max() < symbols.size:
-        return values.astype(small, copy=False), int(symbols.size)
-    order = np.argsort(symbols, kind="stable")
-    place = np.minimum(np.searchsorted(symbols[order], values), symbols.size - 1)
-    is_known = symbols[order][place] == values
+    if isinstance(symbols, range):
+        codes, is_known = values, (values >= 0) & (values < len(symbols))
+        if values.dtype.kind == "f":
+            is_known &= values == np.floor(values)
+    else:
+        order = np.argsort(symbols, kind="stable")
+        place = np.minimum(np.searchsorted(symbols[order], values), symbols.size - 1)
+        codes, is_known = order[place], symbols[order][place] == values
     if not np.all(is_known):
         where = tuple(int(k) for k in np.argwhere(~is_known)[0])
         raise ActivityError(
@@ -179,15 +190,15 @@ def _codes(x: Any, alphabet: Any) -> tuple[Array, int]:
             f"{int((~is_known).sum())} of {values.size} are none, the first "
             f"{values[where].item()!r} at {where}. Binarise the data first, or give alphabet=."
         )
-    return order.astype(small)[place], int(symbols.size)
+    return codes.astype(np.min_scalar_type(len(symbols)), copy=False), len(symbols)
 
 
-def _alphabet(alphabet: Any, *, is_text: bool) -> Array:
-    if alphabet is None:
-        return np.array(["0", "1"]) if is_text else np.arange(2)
-    if isinstance(alphabet, (int, np.integer)):
-        n = check_integer(alphabet, name="alphabet", owner=_OWNER, low=2)
-        return np.arange(n).astype(str) if is_text else np.arange(n)
+def _alphabet(alphabet: Any, *, is_text: bool) -> Array | range:
+    """Return the symbols: numbers from 0 as a range, which takes no memory, others by name."""
+    if alphabet is None or isinstance(alphabet, (int, np.integer)):
+        given = 2 if alphabet is None else alphabet
+        n = check_integer(given, name="alphabet", owner=_OWNER, low=2, high=_TOO_MANY)
+        return np.arange(n).astype(str) if is_text else range(n)
     symbols = np.array(list(alphabet))
     if symbols.ndim != 1 or symbols.size < 2 or np.unique(symbols).size < symbols.size:
         raise ParameterError(
@@ -196,19 +207,23 @@ def _alphabet(alphabet: Any, *, is_text: bool) -> Array:
     return symbols
 
 
-def _shown(symbols: Array) -> str:
+def _shown(symbols: Array | range) -> str:
     names = [str(symbol) for symbol in symbols[:4]]
-    return ", ".join(names) + (f", ... {symbols[-1]}" if symbols.size > 4 else "")
+    return ", ".join(names) + (f", ... {symbols[-1]}" if len(symbols) > 4 else "")
 
 
 def _measure(codes: Array, n_symbols: int, rule: str, variant: str, memory_limit: float) -> Array:
     n = codes.shape[-1]
     if n < 2:
         raise ActivityError(f"{_OWNER}: a sequence must have at least two symbols; got {n}.")
+    if n >= _TOO_MANY:
+        raise ActivityError(
+            f"{_OWNER}: a sequence must have fewer than {_TOO_MANY} symbols; got {n}. Cut it."
+        )
     check_memory(
-        BYTES_PER_CELL * (2.0 * n + 1) * (n_symbols + 2) + codes.nbytes,
+        bytes_needed(n, n_symbols, variant) + codes.nbytes,
         owner=_OWNER,
-        what=f"the automaton of {n} symbols of an alphabet of {n_symbols}",
+        what=f"the phrases of {n} symbols of an alphabet of {n_symbols}",
         cure="Cut the sequence, or code it with fewer symbols.",
         limit=memory_limit,
     )
@@ -224,9 +239,13 @@ def _measure(codes: Array, n_symbols: int, rule: str, variant: str, memory_limit
 
 def _entropy(rows: Array, n_symbols: int) -> Array:
     """Return the entropy of the frequencies of each row, in units of log(n_symbols)."""
-    share = np.stack([np.count_nonzero(rows == k, axis=1) for k in range(n_symbols)], axis=1)
-    share = share / rows.shape[1]
-    entropy = -np.sum(share * np.log(np.where(share > 0, share, 1.0)), axis=1) / np.log(n_symbols)
+    entropy = np.empty(len(rows))
+    for k, row in enumerate(rows):
+        # A table of the alphabet only where it is no larger than the row.
+        is_short = n_symbols > row.size
+        counts = np.unique(row, return_counts=True)[1] if is_short else np.bincount(row)
+        share = counts[counts > 0] / row.size
+        entropy[k] = -np.sum(share * np.log(share)) / np.log(n_symbols)
     constant = np.flatnonzero(entropy <= 0)
     if constant.size:
         raise ActivityError(

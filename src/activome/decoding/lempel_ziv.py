@@ -6,9 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import ClassifierMixin, clone
+from scipy.special import expit, softmax
+from sklearn.base import ClassifierMixin, clone, is_classifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
@@ -23,6 +25,19 @@ __all__ = ["LempelZivClassifier"]
 Array = np.ndarray[Any, Any]
 _RULES = ("classifier", "threshold")
 _LEAST_SPREAD = 1e-12
+# Learned by one rule or classifier and not by another.
+_OF_RULES = ("classifier_", "coef_", "intercept_", "threshold_", "is_above_")
+
+
+def _gives(name: str) -> Any:
+    """Offer a method where the rule and the classifier have it: scorers ask."""
+
+    def check(model: Any) -> bool:
+        if model.rule == "threshold":
+            return name == "decision_function"
+        return model.classifier is None or hasattr(model.classifier, name)
+
+    return available_if(check)
 
 
 class LempelZivClassifier(ClassifierMixin, TrialTransformer):
@@ -69,10 +84,12 @@ class LempelZivClassifier(ClassifierMixin, TrialTransformer):
     Raises
     ------
     ActivityError
-        If trains are not 0 or 1 where they must be, are not finite, have fewer than two steps, or
-        there are fewer than two classes or one without a spike.
+        If trains are not 0 or 1 where they must be, are not finite, have fewer than two steps,
+        there are fewer than two classes or one without a spike, or labels are not one per trial
+        and of one type.
     ParameterError
-        If a word is unknown, or a threshold is to tell more than two classes apart.
+        If a word is unknown, ``classifier`` is none, or a threshold is to tell more than two
+        classes apart.
 
     Notes
     -----
@@ -120,7 +137,12 @@ class LempelZivClassifier(ClassifierMixin, TrialTransformer):
     def _fit(self, values: Array, target: Array) -> None:
         owner = "LempelZivClassifier.fit"
         check_choice(self.rule, _RULES, name="rule", owner=owner)
-        check_classification_targets(target)
+        if self.classifier is not None and not _is_classifier(self.classifier):
+            raise ParameterError(
+                f"{owner}: classifier must be a classifier of scikit-learn, not fitted yet; got "
+                f"{self.classifier!r}."
+            )
+        _check_labels(target, owner)
         trains = self._trains(values, owner)
         self.classes_, codes = np.unique(target, return_inverse=True)
         check_classes(trains, codes, self.classes_, owner)
@@ -129,6 +151,8 @@ class LempelZivClassifier(ClassifierMixin, TrialTransformer):
                 f"{owner}: a threshold tells two classes apart; there are {self.classes_.size}. "
                 "Set rule='classifier'."
             )
+        for name in _OF_RULES:
+            self.__dict__.pop(name, None)
         self.n_times_ = trains.shape[1]
         complexity = self._complexity(trains)
         self.constant_share_ = np.mean(trains.all(axis=1) | ~trains.any(axis=1), axis=0)
@@ -144,6 +168,7 @@ class LempelZivClassifier(ClassifierMixin, TrialTransformer):
         if self.classifier is None:
             self.coef_, self.intercept_ = fitted.coef_, fitted.intercept_
 
+    @_gives("decision_function")
     def decision_function(self, X: Any) -> Array:
         """Return what the decision is made from.
 
@@ -172,6 +197,34 @@ class LempelZivClassifier(ClassifierMixin, TrialTransformer):
             return np.asarray(self.classifier_.decision_function(features))
         outputs = features @ self.coef_.T + self.intercept_
         return np.asarray(outputs[:, 0] if self.classes_.size == 2 else outputs)
+
+    @_gives("predict_proba")
+    def predict_proba(self, X: Any) -> Array:
+        """Return how probable each class is; of a classifier that tells, not of a threshold.
+
+        Parameters
+        ----------
+        X : xarray.DataArray or array-like, shape (n_trials, n_times, n_units)
+            Trials as long as those of ``fit``.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_trials, n_classes)
+            Probabilities; each row sums to 1.
+
+        Raises
+        ------
+        ActivityError
+            If trains are not as those of ``fit``.
+        """
+        complexity = self._read_complexity(X, "LempelZivClassifier.predict_proba")
+        features = self._standard(complexity)
+        if self.classifier_ is not None:
+            return np.asarray(self.classifier_.predict_proba(features))
+        outputs = features @ self.coef_.T + self.intercept_
+        if self.classes_.size > 2:
+            return np.asarray(softmax(outputs, axis=1))
+        return np.hstack([expit(-outputs), expit(outputs)])
 
     def predict(self, X: Any) -> Array:
         """Name the class of every trial.
@@ -258,6 +311,25 @@ class LempelZivClassifier(ClassifierMixin, TrialTransformer):
                 f"{owner}: trials must be as long as those of fit ({self.n_times_} steps), because "
                 f"the complexity depends on the length; got {trains.shape[1]}."
             )
+
+
+def _is_classifier(given: Any) -> bool:
+    is_estimator = hasattr(given, "__sklearn_tags__") and not isinstance(given, type)
+    return is_estimator and is_classifier(given)
+
+
+def _check_labels(target: Array, owner: str) -> None:
+    if np.ndim(target) != 1:
+        raise ActivityError(
+            f"{owner}: y must be one label per trial; got shape {np.shape(target)}. Flatten it."
+        )
+    kinds = {type(label).__name__ for label in target} if target.dtype == object else set()
+    if len(kinds) > 1:
+        raise ActivityError(
+            f"{owner}: labels must be of one type; got {', '.join(sorted(kinds))}. Name missing "
+            "ones, or drop their trials."
+        )
+    check_classification_targets(target)
 
 
 def _best_threshold(value: Array, is_second: Array) -> tuple[float, bool]:

@@ -25,7 +25,7 @@ from activome.studies._meta_neuron_lzc_data import (
     timing_task,
 )
 
-__all__ = ["capacity", "digits", "plain", "source_error", "spiking"]
+__all__ = ["capacity", "digits", "held_out", "plain", "source_error", "spiking"]
 
 Array = np.ndarray[Any, Any]
 
@@ -63,6 +63,14 @@ def spiking(task: str, seed: int, neuron: str, learns: bool, options: dict[str, 
         "seconds": seconds,
         "decision": decision,
     }
+
+
+def held_out(task: str, seed: int, neuron: str, learns: bool, lr: float) -> float:
+    """Fit to three quarters of the training trials; give the accuracy on the others."""
+    X, y, *_ = make_task(task, seed)
+    n = 3 * len(y) // 4
+    model = SpikingClassifier(16, neuron, learn_internal=learns, random_state=seed, lr=lr)
+    return float(model.fit(X[:n], y[:n]).score(X[n:], y[n:]))
 
 
 def plain(task: str, seed: int) -> dict[str, float]:

@@ -12,6 +12,7 @@ from activome.studies._meta_neuron_lzc_figure import draw
 from activome.studies._meta_neuron_lzc_models import (
     capacity,
     digits,
+    held_out,
     plain,
     source_error,
     spiking,
@@ -23,6 +24,8 @@ __all__ = ["run"]
 Array = np.ndarray[Any, Any]
 _NEURONS = {"lif": "LIF", "meta": "meta neuron"}
 _PARSED = {"0001101001000101": 6, "0" * 50: 2, "01" * 25: 3}
+# That of every model, and those that are tried beside it; of equals it is the first.
+_RATE = 1e-2
 _OTHER_RATES = (3e-3, 3e-2)
 _LOADS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 _PAIRS = ((0, 1), (3, 8), (4, 9))
@@ -208,9 +211,15 @@ def _effort(study: Study, models: dict[tuple[str, bool], list[Any]]) -> None:
     for neuron, name in _NEURONS.items():
         learned = models[neuron, True]
         tuned = {learns: _tuned(study, neuron, learns, models) for learns in (False, True)}
-        best = {k: max(_mean(v, "rate") for v in rates.values()) for k, rates in tuned.items()}
+        chosen = {learns: _chosen(study, neuron, learns) for learns in (False, True)}
+        picked = {
+            k: [rates[lr][i]["rate"] for i, lr in enumerate(chosen[k])]
+            for k, rates in tuned.items()
+        }
+        best = {k: float(np.mean(values)) for k, values in picked.items()}
         shown = {
             k: "; ".join(f"{lr:g}: {_listed(v, 'rate')}" for lr, v in rates.items())
+            + f"; chosen on held-out training trials: {', '.join(f'{lr:g}' for lr in chosen[k])}"
             for k, rates in tuned.items()
         }
         study.claim(
@@ -239,12 +248,22 @@ def _tuned(
     study: Study, neuron: str, learns: bool, models: dict[tuple[str, bool], list[Any]]
 ) -> dict[float, list[Any]]:
     seeds = [study.random_state + i for i in range(3)]
-    by_rate = {1e-2: models[neuron, learns]}
+    by_rate = {_RATE: models[neuron, learns]}
     for lr in _OTHER_RATES:
         items: list[Any] = [("timing", seed, neuron, learns, {"lr": lr}) for seed in seeds]
         kind = "learned" if learns else "fixed"
         by_rate[lr] = study.map(f"{neuron}, {kind}, lr {lr:g}", spiking, items)
     return by_rate
+
+
+def _chosen(study: Study, neuron: str, learns: bool) -> list[float]:
+    """Choose the learning rate of each seed on training trials that are held out."""
+    rates = (_RATE, *_OTHER_RATES)
+    seeds = [study.random_state + i for i in range(3)]
+    items = [("timing", seed, neuron, learns, lr) for seed in seeds for lr in rates]
+    kind = "learned" if learns else "fixed"
+    found = np.reshape(study.map(f"{neuron}, {kind}, held out", held_out, items), (3, -1))
+    return [rates[k] for k in found.argmax(axis=1)]
 
 
 def _at_means(study: Study, neuron: str, learned: list[Any]) -> list[Any]:
