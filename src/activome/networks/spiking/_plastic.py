@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from activome._compile import kernel
-from activome.networks.spiking._traces import NEVER, read_further
+from activome.networks.spiking._traces import NEVER, read
 
 __all__ = [
     "LISTED_AT_ONCE",
@@ -160,7 +160,7 @@ def seen_from_before(
     if by_weight:
         constant, slope = -low, 1.0
     old = pending if is_late else weight
-    first, n_faded = projection[q, 13] - projection[q, 18], np.uint64(faded.size)
+    first = projection[q, 13] - projection[q, 18]
     listed, rows = arrived[projection[q, 20] :], ptr[projection[q, 0] :]
     n_rows = ring.shape[0]
     now = (t + shift) % n_rows
@@ -176,16 +176,9 @@ def seen_from_before(
         for e in range(n):
             # Unsigned: the compiler need not ask whether a place is counted from the end.
             s = np.uint64(listed[np.uint64(e)] if is_axonal else begin + e)
-            cell = np.uint64(4 * (first + target[s]))
+            cell = np.uint64(first + target[s])
             until = limit if is_axonal else limit - delay[s]
-            gap, trace = until - int(latest[cell]), latest[cell + np.uint64(1)]
-            is_older = gap < 0
-            gap = until - int(latest[cell + np.uint64(2)]) if is_older else gap
-            trace = latest[cell + np.uint64(3)] if is_older else trace
-            if np.uint64(gap) < n_faded:
-                trace *= faded[np.uint64(gap)]
-            else:
-                trace = read_further(int(cell) // 4, until, rate, step, value, count)
+            trace = read(cell, until, rate, faded, latest, step, value, count)
             if enters:
                 entering[np.uint64(target[s])] += weight[s]
             w = old[s]
@@ -233,7 +226,7 @@ def seen_from_behind(
     if by_weight:
         constant, slope = high, -1.0
     changing = pending if projection[q, 6] == 1 else weight
-    first, n_faded = projection[q, 12], np.uint64(faded.size)
+    first = projection[q, 12]
     rows = back_ptr[projection[q, 11] :]
     n, begin = 0, 0
     if not is_axonal:
@@ -250,16 +243,9 @@ def seen_from_behind(
             n = rows[i + 1] - begin
         for e in range(n):
             c = np.uint64(begin + e if is_axonal else listed[np.uint64(e)])
-            s, cell = np.uint64(back[c, 0]), np.uint64(4 * (first + back[c, 1]))
+            s, cell = np.uint64(back[c, 0]), np.uint64(first + back[c, 1])
             until = limit - back[c, 2] if is_axonal else limit
-            gap, trace = until - int(latest[cell]), latest[cell + np.uint64(1)]
-            is_older = gap < 0
-            gap = until - int(latest[cell + np.uint64(2)]) if is_older else gap
-            trace = latest[cell + np.uint64(3)] if is_older else trace
-            if np.uint64(gap) < n_faded:
-                trace *= faded[np.uint64(gap)]
-            else:
-                trace = read_further(int(cell) // 4, until, rate, step, value, count)
+            trace = read(cell, until, rate, faded, latest, step, value, count)
             w = changing[s]
             if not (is_once and w > low):
                 w += amount * (trace * rest) * (constant + slope * w)

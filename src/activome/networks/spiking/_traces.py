@@ -13,7 +13,7 @@ import numpy as np
 
 from activome._compile import kernel
 
-__all__ = ["NEVER", "fading", "read_further", "remember_spikes"]
+__all__ = ["NEVER", "fading", "read", "remember_spikes"]
 
 Array = np.ndarray[Any, Any]
 NEVER = -(2**62)
@@ -81,7 +81,9 @@ def fading(rate: float, n: int) -> Array:
 
 
 @kernel()
-def read_further(k: int, limit: int, rate: float, step: Array, value: Array, count: Array) -> float:
+def _read_further(
+    k: int, limit: int, rate: float, step: Array, value: Array, count: Array
+) -> float:
     """Return the trace of cell ``k`` at time ``limit``, from spikes not later than that."""
     mask = step.shape[1] - 1
     n = count[k]
@@ -90,3 +92,27 @@ def read_further(k: int, limit: int, rate: float, step: Array, value: Array, cou
         if step[k, j] <= limit:
             return float(value[k, j] * np.exp(-(limit - step[k, j]) * rate))
     return 0.0
+
+
+@kernel(inline=True)
+def read(
+    cell: Any,
+    until: int,
+    rate: float,
+    faded: Array,
+    latest: Array,
+    step: Array,
+    value: Array,
+    count: Array,
+) -> Any:
+    """Return the trace of ``cell``, which is unsigned, at time ``until``; it is in the hot loops."""
+    at = np.uint64(4) * cell
+    gap, trace = until - int(latest[at]), latest[at + np.uint64(1)]
+    is_older = gap < 0
+    gap = until - int(latest[at + np.uint64(2)]) if is_older else gap
+    trace = latest[at + np.uint64(3)] if is_older else trace
+    if np.uint64(gap) < np.uint64(faded.size):
+        trace *= faded[np.uint64(gap)]
+    else:
+        trace = _read_further(int(cell), until, rate, step, value, count)
+    return trace
