@@ -105,7 +105,7 @@ def read(
     value: Array,
     count: Array,
 ) -> Any:
-    """Return the trace of ``cell``, which is unsigned, at time ``until``; it is in the hot loops."""
+    """Return the trace of a cell, an unsigned number, at time ``until``; part of the hot loops."""
     at = np.uint64(4) * cell
     gap, trace = until - int(latest[at]), latest[at + np.uint64(1)]
     is_older = gap < 0
