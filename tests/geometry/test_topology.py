@@ -135,6 +135,30 @@ def test_geodesic_equals_slow_shortest_paths(low: float, high: float, rank: bool
         np.testing.assert_allclose(ours, scaled, atol=1e-10)
 
 
+@pytest.mark.parametrize("n", [12, 20])
+def test_paths_of_equal_length_share_their_rank(n: int) -> None:
+    # With the lower cut at 0 edges are ranks less 1: whole numbers, and so are exact paths.
+    generator = np.random.default_rng(n)
+    for _ in range(5):
+        row = pdist(generator.normal(size=(n, 8)), "correlation")
+        ranks = rankdata(row)
+        is_edge = ranks < np.quantile(ranks, 0.3)
+        first, second = np.triu_indices(n, 1)
+        far = 10**9
+        graph = np.full((n, n), far)
+        graph[np.arange(n), np.arange(n)] = 0
+        graph[first[is_edge], second[is_edge]] = ranks[is_edge].astype(np.int64) - 1
+        graph = np.minimum(graph, graph.T)
+        for k in range(n):
+            graph = np.minimum(graph, graph[:, k : k + 1] + graph[k])
+        lengths = graph[first, second]
+        lengths = np.where(lengths < far, lengths, lengths[lengths < far].max())
+        expected = rankdata(lengths)
+        expected = (expected - expected.min()) / (expected.max() - expected.min())
+        found = Geodesic(0.0, 0.3).fit_transform(row[np.newaxis])[0]
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
 def test_geodesic_counts_edges_of_length_zero() -> None:
     # Two pairs of twins, far apart: within a pair the edge has length 0 and is no missing edge.
     points = np.array([0.0, 0.0, 5.0, 5.0, 9.0])[:, None]

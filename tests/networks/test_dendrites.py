@@ -66,6 +66,26 @@ def test_figures_of_the_literature() -> None:
         assert found == pytest.approx(value, rel=1e-3)
 
 
+def test_published_curves_over_cells_and_where_they_level_off() -> None:
+    # Data of the authors' figure: 24 synapses, threshold 12; the flat line has a quarter active.
+    rows = {
+        (300, 64): 0.00109461662333690,
+        (19_900, 64): 1.07499989501613e-24,
+        (19_900, 128): 7.49308887332261e-21,
+        (19_900, 256): 3.74182390049037e-17,
+        (9_900, 2475): 0.00713478301541479,
+        (19_900, 4975): 0.00716735111800491,
+    }
+    for (n, a), value in rows.items():
+        assert false_match_probability(n, a, 24, 12) == pytest.approx(value, rel=1e-12)
+    for share, ratio in ((4, 1.0045), (50, 1.17354)):
+        exactly = exact(20_000, 20_000 // share, 24, 12) / exact(10_000, 10_000 // share, 24, 12)
+        cells = np.array([10_000, 20_000])
+        level = false_match_probability(cells, cells // share, 24, 12)
+        assert level[1] / level[0] == pytest.approx(float(exactly), rel=1e-12)
+        assert float(exactly) == pytest.approx(ratio, rel=1e-5)
+
+
 def test_agrees_with_scipy_on_a_grid_and_goes_on_below_its_end() -> None:
     n, theta = np.array([[500], [2000], [20_000]]), np.arange(1, 21)
     found = false_match_probability(n, 60, 20, theta)

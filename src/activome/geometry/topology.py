@@ -270,7 +270,8 @@ class Geodesic(_RDMTransformer):
     Notes
     -----
     O(n^3) per RDM, compiled. Pairs that no path joins get the longest path found. Edges of length
-    0 are edges, exactly (a sparse matrix would take them for missing ones).
+    0 are edges, exactly (a sparse matrix would take them for missing ones). Paths whose lengths
+    differ by less than 1e-9 share their rank: sums of ranks are often equal but for rounding.
 
     References
     ----------
@@ -328,6 +329,9 @@ class Geodesic(_RDMTransformer):
                 f"they order nothing ({flat.sum()} of {flat.size} RDMs). Lower `low`: edges of "
                 "length 0 join its conditions."
             )
+        if self.rerank:
+            # Sums of ranks are often equal; ranked as they are, rounding would order them.
+            paths = np.round(paths, 9)
         scaled: Array = GeoTopological(0.0, 1.0, rank=self.rerank).fit_transform(paths)
         return scaled
 

@@ -116,16 +116,26 @@ class Search:
             trials.append(np.zeros_like(labels))
             scores = [self.score(trial) for trial in trials]
             if max(scores) <= best + 1e-9:
+                trials = [self.regroup(labels, n_rounds=1, apart=True)]
+                scores = [self.score(trials[0])]
+            if max(scores) <= best + 1e-9:
                 break
             best, labels = max(scores), trials[int(np.argmax(scores))]
         return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 
-    def regroup(self, labels: Array, members: Array | None = None, n_rounds: int = 3) -> Array:
-        """Give each unit (of some) the cluster whose trajectories suit it best, some times over."""
+    def regroup(
+        self, labels: Array, members: Array | None = None, n_rounds: int = 3, *, apart: bool = False
+    ) -> Array:
+        """Give each unit (of some) the cluster whose trajectories suit it best, some times over.
+
+        With ``apart`` the trajectories of a unit's own cluster are fitted without it. They bend
+        towards each of their units, so that a unit in the wrong cluster seems to be in the right
+        one; apart costs one more fit per unit.
+        """
         chosen = np.arange(labels.size) if members is None else members
         for _ in range(n_rounds):
             names = np.unique(labels[chosen])
-            values = np.stack([self._suits(chosen, labels == name) for name in names])
+            values = np.stack([self._suits(chosen, labels == name, apart) for name in names])
             changed = labels.copy()
             changed[chosen] = names[values.argmax(axis=0)]
             if np.array_equal(changed, labels):
@@ -133,8 +143,17 @@ class Search:
             labels = changed
         return labels
 
-    def _suits(self, units: Array, is_member: Array) -> Array:
-        path, n = self.fit(np.flatnonzero(is_member)).path, self.model.prior.n_dims
+    def _suits(self, units: Array, is_member: Array, apart: bool) -> Array:
+        members = np.flatnonzero(is_member)
+        value = self._marginals(units, members)
+        if apart and members.size > 1:
+            for place in np.flatnonzero(is_member[units]):
+                others = members[members != units[place]]
+                value[place] = self._marginals(units[place : place + 1], others)[0]
+        return value
+
+    def _marginals(self, units: Array, members: Array) -> Array:
+        path, n = self.fit(members).path, self.model.prior.n_dims
         value = np.empty(units.size)
         fit_loadings(
             self.model.counts[units], self.model.is_seen[units], self.dispersion[units], path,

@@ -210,7 +210,7 @@ def _controls(study: Study) -> None:
 
 
 def _mixing(study: Study) -> None:
-    n_sweeps = 150 if study.is_full else 15
+    n_sweeps = 600 if study.is_full else 15
     items = [(seed, _sizes(study), n_sweeps) for seed in _seeds(study)[:3]]
     found = study.map("true parameters", with_true_parameters, items)
     gibbs, moves = ([entry[key] for entry in found] for key in ("alternating", "block"))
