@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,17 @@ def test_help_names_every_command() -> None:
 
 def test_version() -> None:
     assert run("--version").stdout.strip() == f"activome {activome.__version__}"
+
+
+@pytest.mark.parametrize("module", ["activome", "activome.cli"])
+def test_the_package_runs_as_a_module(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [module, "--version"])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_module(module, run_name="__main__")
+    assert not stop.value.code
+    assert capsys.readouterr().out.strip() == f"activome {activome.__version__}"
 
 
 def test_systems_as_json() -> None:

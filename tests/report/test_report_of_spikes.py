@@ -46,6 +46,15 @@ def test_regular_trains_are_said_to_be_regular_and_no_more() -> None:
     assert section.numbers["found"] == ["regularity"]
     assert "more regular than Poisson" in section.statements[1].text
     assert section.verdict.text.startswith("regular, p = ")
+    # Of the others it says what was tested and how it came out, not that there is nothing.
+    absences = [said for said in section.statements if said.kind == "absence"]
+    assert len(absences) == 3
+    for said in absences:
+        assert said.text.startswith("Not told from ")
+        assert said.test is not None
+        assert said.test.p_value > 0.01
+    excess = section.numbers["synchrony"] / section.arrays["synchrony_null"].mean()
+    assert f"{excess:.3g} times as often as in these" in absences[1].text
 
 
 def test_few_spikes_are_tested_as_far_as_they_go(quick: ReportSettings) -> None:

@@ -271,8 +271,9 @@ def fire(
     """Fire and reset the cells that are ready, count down the held ones; returns all spikes so far.
 
     ``left`` counts the steps that a cell is still held; -1 is a cell that is free in the next step
-    but lost what arrives at the end of this one. ``ready`` is room for a byte for each cell, in
-    whole words of eight. Cells are numbered from ``first``.
+    but lost what arrives at the end of this one. The steps to hold are -1 for a cell without
+    refractory time, and 0 for one whose time is over with the step of the spike. ``ready`` is room
+    for a byte for each cell, in whole words of eight. Cells are numbered from ``first``.
     """
     n_ready = 0
     if strict:
@@ -295,14 +296,15 @@ def fire(
                 continue
             fired[n_fired] = first + i
             n_fired += 1
-            left[i] = int(par[12, i]) + 1
+            hold = int(par[12, i])
+            left[i] = max(hold, 0) + 1
             if is_meta:
                 v[i] = par[18, i]
                 u[i] += par[19, i]
             elif subtract:
                 v[i] -= par[2, i] + theta[i] - par[1, i]
-                # A reset that subtracts keeps what is added before it.
-                left[i] = 0 if left[i] == 1 else left[i]
+                # Without refractory time a reset that subtracts keeps what is added before it.
+                left[i] = hold + 1
             else:
                 v[i] = par[1, i]
     for i in range(lo, hi):

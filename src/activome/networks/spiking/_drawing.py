@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from activome._compile import kernel
 from activome.errors import ActivityError
-from activome.networks.spiking._synapses import read_values
+from activome.networks.spiking._synapses import read_array, read_values
 
 __all__ = ["Drawn", "draw_pairs"]
 
@@ -44,10 +44,13 @@ def draw_pairs(
             rows, columns = rows[is_other], columns[is_other]
         here = counts[first + 1 : first + 1 + _n_rows(n_post, share)]
         here[:] = np.bincount(rows - first, minlength=here.size)
-        weights = _values(weight, "weight", generator, rows, columns).astype(dtype, copy=False)
+        weights = _values(weight, "weight", generator, sizes, rows, columns).astype(
+            dtype, copy=False
+        )
         targets = columns.astype(np.int32)
         if not is_single:
-            delays = _values(delay, "delay", generator, rows, columns).astype(dtype, copy=False)
+            delays = _values(delay, "delay", generator, sizes, rows, columns)
+            delays = delays.astype(dtype, copy=False)
             ptr = np.concatenate([[0], np.cumsum(here)])
             _sort_rows(ptr, delays, targets, weights)
             kept[2].append(delays)
@@ -86,16 +89,21 @@ def _blocks(
 
 
 def _values(
-    given: Drawn, name: str, generator: np.random.Generator, rows: Array, columns: Array
+    given: Drawn,
+    name: str,
+    generator: np.random.Generator,
+    sizes: tuple[int, int],
+    rows: Array,
+    columns: Array,
 ) -> Array:
     if callable(given):
         return read_values(given(generator, rows.size), rows.size, name)
-    array = np.asarray(given)
+    array = read_array(given, name, dtype=None)
     if array.ndim == 0:
         return read_values(given, rows.size, name)
-    if array.ndim != 2 or not (array.shape[0] > rows.max(initial=0)):
+    if array.shape != sizes:
         raise ActivityError(
-            f"Projection: {name} must be one number, (n_pre, n_post) or a function; got shape "
+            f"Projection: {name} must be one number, (n_pre, n_post) = {sizes} or a function; got "
             f"{array.shape}."
         )
     return read_values(array[rows, columns], rows.size, name)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from activome._checks import check_memory
 from activome.errors import ActivityWarning, ParameterError
 from activome.networks.spiking._cells import PARAMETERS
 from activome.networks.spiking._plastic import LISTED_AT_ONCE
@@ -19,7 +18,7 @@ from activome.networks.spiking.network import Network, Population
 from activome.networks.spiking.neurons import LIF, IFCondExp, IFCurrExp, MetaNeuron, SpikeSource
 from activome.networks.spiking.projections import Projection
 
-__all__ = ["Flat", "State", "flatten", "fresh_state", "in_chunks"]
+__all__ = ["Flat", "flatten", "in_chunks"]
 
 Array = np.ndarray[Any, Any]
 _KINDS = {SpikeSource: 0, LIF: 1, IFCurrExp: 1, IFCondExp: 2, MetaNeuron: 3}
@@ -75,30 +74,6 @@ class Flat:
         listed = [size for size, plastic in zip(sizes, is_plastic, strict=True) if plastic]
         kind = self.runs.dtype
         return np.empty(sum(listed), kind), np.empty(max(listed, default=0), kind)
-
-
-@dataclass
-class State:
-    """Everything that changes while a network runs."""
-
-    step: int
-    v: Array
-    u: Array
-    exc: Array
-    inh: Array
-    theta: Array
-    left: Array
-    ring: Array
-    weight: Array
-    pending: Array
-    away_cells: Array
-    away_steps: Array
-    n_away: Array
-    window: Array
-    latest: Array
-    trace_step: Array
-    trace_value: Array
-    trace_count: Array
 
 
 def flatten(
@@ -173,7 +148,9 @@ def _parameters(p: Population, dt: float, before: bool, refractory_rule: str) ->
         # What arrives after a step decays with the voltage in the next one.
         found["exc"] = found["inh"] = 1.0 if before else found["membrane"]
     steps = np.rint(np.asarray(neuron.refractory, dtype=np.float64) / dt)
-    found["hold"] = steps if refractory_rule == "hold" else np.maximum(steps - 1, 0)
+    # Cells without refractory time are told from those of one step, which "brian" counts as 0.
+    held = steps if refractory_rule == "hold" else steps - 1
+    found["hold"] = np.where(steps == 0, -1, held)
     return found
 
 
@@ -340,42 +317,3 @@ def _joined(parts: list[Array], dtype: Any) -> Array:
 
 def _first_empty(parts: list[Array], dtype: Any) -> Array:
     return next((part for part in parts if part.size), np.ones(1, dtype))
-
-
-def fresh_state(flat: Flat, weight: Array, memory_limit: float) -> State:
-    """Return a network at rest, with some weights."""
-    n = flat.n_cells
-    # A power of two, above the spikes of a cell in the steps that are looked back.
-    least = int(flat.par[PARAMETERS.index("hold")].min()) + 1
-    depth = 1 << (flat.n_past // least + 1).bit_length()
-    # All cells may fire in every step, and be seen until the longest delay is over.
-    n_away = n * flat.n_past if flat.is_plastic else 0
-    n_bytes = 8.0 * (2 * n * flat.n_rows + 6 * n) + 12.0 * n_away + flat.runs.nbytes
-    n_bytes += 16.0 * flat.n_traces * depth + (8.0 * weight.size if flat.is_plastic else 0.0)
-    check_memory(
-        n_bytes,
-        owner="simulate",
-        what=f"the state of {n} cells with delays of up to {flat.n_past - 2} steps",
-        cure="Shorten the longest delay, make dt larger, or raise memory_limit.",
-        limit=memory_limit,
-    )
-    return State(
-        0,
-        flat.par[0].copy(),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        flat.theta.copy(),
-        np.zeros(n, np.int64),
-        np.zeros((flat.n_rows, 2 * n)),
-        weight,
-        weight.copy() if flat.is_plastic else np.empty(0, weight.dtype),
-        np.zeros(n_away, np.int32),
-        np.zeros(n_away, np.int64),
-        np.zeros(1, np.int64),
-        np.zeros((flat.projection.shape[0], 2), np.int64),
-        np.zeros(4 * flat.n_traces),
-        np.zeros((flat.n_traces, depth), np.int64),
-        np.zeros((flat.n_traces, depth)),
-        np.zeros(flat.n_traces, np.int64),
-    )

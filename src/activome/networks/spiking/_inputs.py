@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from activome._checks import DEFAULT_MEMORY_LIMIT, check_choice, check_finite, check_memory
+from activome._checks import check_choice, check_finite, check_memory
 from activome.activity.events import Events
 from activome.activity.schema import ensure
 from activome.errors import ActivityError
@@ -18,7 +18,7 @@ from activome.networks.spiking._flatten import Flat
 from activome.networks.spiking.network import Network
 from activome.networks.spiking.neurons import SpikeSource
 
-__all__ = ["Drive", "clock_ticks", "have_trials", "read_inputs"]
+__all__ = ["Drive", "Drives", "clock_ticks", "have_trials", "read_inputs"]
 
 Array = np.ndarray[Any, Any]
 
@@ -31,6 +31,32 @@ class Drive:
     unit: Array
     value: Array
     offset: Array | None
+
+
+@dataclass
+class Drives:
+    """Inputs of all trials, of which each is sorted when its turn comes."""
+
+    parts: list[tuple[Array, Array, Array, Array | None]]
+    offset: Array | None
+    n_trials: int
+
+    def of(self, k: int) -> Drive:
+        """Return the inputs of one trial."""
+        if len(self.parts) == 1 and self.parts[0][3] is None and _is_sorted(*self.parts[0][:2]):
+            # One matrix of currents, read row by row: neither copied nor sorted.
+            return Drive(*self.parts[0][:3], self.offset)
+        columns: list[list[Array]] = [
+            [np.empty(0, np.int64)],
+            [np.empty(0, np.int64)],
+            [np.empty(0)],
+        ]
+        for *given, trial in self.parts:
+            for column, values in zip(columns, given, strict=True):
+                column.append(values if trial is None else values[trial == k])
+        step, unit, value = (np.concatenate(column) for column in columns)
+        order = np.lexsort((unit, step))
+        return Drive(step[order], unit[order], value[order], self.offset)
 
 
 def clock_ticks(dt: float) -> tuple[float, int]:
@@ -55,9 +81,9 @@ def read_inputs(
     inputs: Mapping[str, Any],
     n_steps: int,
     dt: float,
-    memory_limit: float = DEFAULT_MEMORY_LIMIT,
-) -> tuple[list[Drive], int]:
-    """Return the inputs of each trial, and the number of trials."""
+    memory_limit: float,
+) -> Drives:
+    """Return the inputs of all trials."""
     if not isinstance(inputs, Mapping):
         raise ActivityError(
             "simulate: inputs must be a mapping from the names of populations, as in "
@@ -69,6 +95,8 @@ def read_inputs(
             f"simulate: inputs must have one number of trials; got {sorted(counts)}."
         )
     n_trials = counts.pop() if counts else 1
+    if n_trials == 0:
+        raise ActivityError("simulate: inputs must have a trial; got Events with n_trials 0.")
     offset = None
     parts: list[tuple[Array, Array, Array, Array | None]] = []
     for name, given in inputs.items():
@@ -91,22 +119,7 @@ def read_inputs(
         else:
             offset = np.zeros_like(flat.par) if offset is None else offset
             offset[PARAMETERS.index("i_offset"), lo:hi] += current
-    return [_of_trial(parts, k, offset) for k in range(n_trials)], n_trials
-
-
-def _of_trial(
-    parts: list[tuple[Array, Array, Array, Array | None]], k: int, offset: Array | None
-) -> Drive:
-    columns: list[list[Array]] = [[np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]]
-    if len(parts) == 1 and parts[0][3] is None and _is_sorted(*parts[0][:2]):
-        # One matrix of currents, read row by row: neither copied nor sorted.
-        return Drive(*parts[0][:3], offset)
-    for *given, trial in parts:
-        for column, values in zip(columns, given, strict=True):
-            column.append(values if trial is None else values[trial == k])
-    step, unit, value = (np.concatenate(column) for column in columns)
-    order = np.lexsort((unit, step))
-    return Drive(step[order], unit[order], value[order], offset)
+    return Drives(parts, offset, n_trials)
 
 
 def _is_sorted(step: Array, unit: Array) -> bool:
@@ -166,7 +179,11 @@ def _current(
                 f"got {rate:g} Hz. Resample it first."
             )
         given = activity.values
-    if np.asarray(given).dtype.kind not in "biuf":
+    try:
+        kind = np.asarray(given).dtype.kind
+    except ValueError:  # rows of several lengths
+        kind = "O"
+    if kind not in "biuf":
         raise ActivityError(
             f"simulate: the current of {name!r} must be numbers, in nA; got {given!r:.60}."
         )

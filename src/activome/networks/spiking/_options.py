@@ -2,32 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from activome._checks import check_choice, check_integer, check_number
+from activome._checks import check_choice, check_integer, check_number, nearest_names
 from activome.errors import ParameterError
-from activome.networks.spiking.network import Network
+from activome.networks.spiking.network import Network, Population
+from activome.networks.spiking.neurons import LIF, IFCondExp, IFCurrExp, MetaNeuron, SpikeSource
 
-__all__ = ["WATCHED", "check_words", "count_steps", "read_record"]
+__all__ = ["WATCHED", "check_options", "check_variable", "count_steps", "read_record", "units_of"]
 
-# Variables that can be recorded, in the numbers of the engine, with their kind and units.
+# Variables that can be recorded, in the numbers of the engine, with their kind.
 WATCHED = {
-    "v": ("voltage", "mV"),
-    "exc": ("activation", "nA"),
-    "inh": ("activation", "nA"),
-    "theta": ("voltage", "mV"),
-    "u": ("activation", "1"),
+    "v": "voltage",
+    "exc": "activation",
+    "inh": "activation",
+    "theta": "voltage",
+    "u": "activation",
+}
+# What arrives at an LIF moves its voltage; conductances are relative to the leak.
+_UNITS: dict[type, dict[str, str]] = {
+    SpikeSource: {},
+    LIF: {"v": "mV", "exc": "mV", "inh": "mV"},
+    IFCurrExp: {"v": "mV", "exc": "nA", "inh": "nA"},
+    IFCondExp: {"v": "mV", "exc": "1", "inh": "1"},
+    MetaNeuron: {"v": "1", "exc": "1", "inh": "1", "u": "1"},
 }
 
 
-def check_words(arrivals: str, reset: str, refractory: str, n_jobs: int, every: int) -> None:
+def check_options(
+    network: Network,
+    arrivals: str,
+    reset: str,
+    refractory: str,
+    n_jobs: int,
+    every: int,
+    memory_limit: float,
+) -> None:
     owner = "simulate"
+    if not isinstance(network, Network):
+        raise ParameterError(
+            f"simulate: network must be a Network of populations; got {type(network).__name__}."
+        )
     check_choice(arrivals, ("before", "after"), name="arrivals", owner=owner)
     check_choice(reset, ("value", "subtract"), name="reset_rule", owner=owner)
     check_choice(refractory, ("hold", "brian"), name="refractory_rule", owner=owner)
     check_integer(n_jobs, name="n_jobs", owner=owner, low=1)
     check_integer(every, name="record_every", owner=owner, low=1)
+    check_number(memory_limit, name="memory_limit", owner=owner, low=0.0, include_high=True)
 
 
 def count_steps(duration: float, dt: float) -> int:
@@ -42,18 +64,44 @@ def count_steps(duration: float, dt: float) -> int:
     return n
 
 
+def units_of(population: Population) -> dict[str, str]:
+    """Return the variables that cells have, with their units."""
+    found = dict(_UNITS[type(population.neuron)])
+    if population.adaptation is not None:
+        found["theta"] = found["v"]
+    return found
+
+
+def check_variable(population: Population, what: Any, also: tuple[str, ...] = ()) -> None:
+    """Refuse a variable that cells do not have, naming those that they have."""
+    known = (*also, *units_of(population))
+    if isinstance(what, str) and what in known:
+        return
+    adapts = " with adaptation" if population.adaptation is not None else ""
+    raise ParameterError(
+        f"simulate: {population.name!r}, of {type(population.neuron).__name__}{adapts}, has no "
+        f"variable {what!r}; {nearest_names(str(what), known)}"
+    )
+
+
 def read_record(network: Network, record: Any) -> dict[str, list[str]]:
     names = [p.name for p in network.populations]
-    if record == "spikes":
+    if isinstance(record, str) and record == "spikes":
         return {name: ["spikes"] for name in names}
     if not isinstance(record, Mapping):
         raise ParameterError(
             "simulate: record must be 'spikes' or a mapping from population to names; got "
-            f"{record!r}."
+            f"{record!r:.60}."
         )
-    known = ("spikes", *WATCHED)
+    found = {}
     for name, what in record.items():
         check_choice(name, names, name="population", owner="simulate")
-        for item in [what] if isinstance(what, str) else what:
-            check_choice(item, known, name="variable", owner="simulate")
-    return {name: [what] if isinstance(what, str) else list(what) for name, what in record.items()}
+        if not isinstance(what, Iterable):
+            raise ParameterError(
+                f"simulate: record of {name!r} must be a list of names, such as ['spikes', 'v']; "
+                f"got {what!r}."
+            )
+        found[name] = [what] if isinstance(what, str) else list(what)
+        for item in found[name]:
+            check_variable(network[name], item, also=("spikes",))
+    return found

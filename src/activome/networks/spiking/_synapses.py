@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from activome.networks.spiking.homeostasis import DriveHomeostasis, SynapticScal
 __all__ = [
     "check_synapses",
     "order_of_rows",
+    "read_array",
     "read_dtype",
     "read_indices",
     "read_rules",
@@ -26,7 +27,12 @@ Array = np.ndarray[Any, Any]
 
 
 def read_sizes(sizes: Sequence[int]) -> tuple[int, int]:
-    n_pre, n_post = sizes
+    try:
+        n_pre, n_post = sizes
+    except (TypeError, ValueError):
+        raise ParameterError(
+            f"Projection: sizes must be two numbers of cells, (n_pre, n_post); got {sizes!r:.60}."
+        ) from None
     return (
         check_integer(n_pre, name="n_pre", owner="Projection", low=1),
         check_integer(n_post, name="n_post", owner="Projection", low=1),
@@ -43,8 +49,14 @@ def read_rules(
     receptor = options.get("receptor", "exc")
     check_choice(receptor, ("exc", "inh"), name="receptor", owner="Projection")
     rules = options.get("homeostasis", ())
-    is_one = isinstance(rules, (SynapticScaling, DriveHomeostasis))
-    return receptor, (rules,) if is_one else tuple(rules)
+    if isinstance(rules, SynapticScaling | DriveHomeostasis):
+        return receptor, (rules,)
+    if isinstance(rules, str) or not isinstance(rules, Iterable):
+        raise ParameterError(
+            "Projection: homeostasis must be a SynapticScaling, a DriveHomeostasis, or a list of "
+            f"these; got {rules!r:.60}."
+        )
+    return receptor, tuple(rules)
 
 
 def check_synapses(weight: Array, delay: Array) -> None:
@@ -73,8 +85,26 @@ def read_dtype(options: Mapping[str, Any]) -> np.dtype[Any]:
     return np.dtype(name)
 
 
+def read_array(
+    values: ArrayLike, name: str, shape: tuple[int, int] | None = None, *, dtype: Any = np.float64
+) -> Array:
+    """Return numbers as an array; one of a shape, or a single number, where a shape is asked."""
+    try:
+        array = np.asarray(values, dtype=dtype)
+    except (TypeError, ValueError):
+        raise ActivityError(
+            f"Projection: {name} must be numbers, of one length in each row; got {values!r:.60}."
+        ) from None
+    if shape is not None and array.shape not in ((), shape):
+        raise ActivityError(
+            f"Projection: {name} must be one number or (n_pre, n_post) = {shape}; got "
+            f"{array.shape}."
+        )
+    return array
+
+
 def read_indices(values: ArrayLike, n: int, name: str) -> Array:
-    array = np.asarray(values)
+    array = read_array(values, name, dtype=None)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise ActivityError(f"Projection: {name} must be a list of integers; got {array.dtype}.")
     if array.size and not (array.min() >= 0 and array.max() < n):
@@ -86,7 +116,7 @@ def read_indices(values: ArrayLike, n: int, name: str) -> Array:
 
 
 def read_values(values: ArrayLike, n: int, name: str, *, single: bool = False) -> Array:
-    array = np.asarray(values, dtype=np.float64)
+    array = read_array(values, name)
     check_finite(
         array.ravel(), owner="Projection", axes=("synapse",), what=f"{name}s", cure="Mend them."
     )

@@ -113,7 +113,8 @@ class Network:
     def __post_init__(self) -> None:
         for what, kind in (("populations", Population), ("projections", Projection)):
             given = getattr(self, what)
-            if isinstance(given, kind) or not all(isinstance(one, kind) for one in given):
+            is_list = isinstance(given, Iterable) and not isinstance(given, kind)
+            if not is_list or not all(isinstance(one, kind) for one in given):
                 raise ParameterError(
                     f"Network: {what} must be a list of {kind.__name__}s; got {_named(given)}."
                 )

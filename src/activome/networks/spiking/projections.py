@@ -15,6 +15,7 @@ from activome.networks.spiking._drawing import Drawn, draw_pairs
 from activome.networks.spiking._synapses import (
     check_synapses,
     order_of_rows,
+    read_array,
     read_dtype,
     read_indices,
     read_rules,
@@ -354,7 +355,7 @@ class Projection:
         ActivityError
             If the weights are no matrix of finite numbers.
         """
-        matrix = np.asarray(weights, dtype=np.float64)
+        matrix = read_array(weights, "weights")
         if matrix.ndim != 2:
             raise ActivityError(f"Projection: weights must be a matrix; got {matrix.shape}.")
         return cls._from_mask(pre, post, matrix != 0, matrix, delay, options)
@@ -370,9 +371,9 @@ class Projection:
         options: dict[str, Any],
     ) -> Projection:
         chosen: list[Any] = []
-        for values in (weight, delay):
-            array = np.asarray(values, dtype=np.float64)
-            chosen.append(np.broadcast_to(array, is_there.shape)[is_there] if array.ndim else array)
+        for name, values in (("weight", weight), ("delay", delay)):
+            array = read_array(values, name, is_there.shape)
+            chosen.append(array[is_there] if array.ndim else array)
         rows, columns = np.nonzero(is_there)
         return cls.from_table(pre, post, is_there.shape, rows, columns, *chosen, **options)
 
@@ -389,7 +390,7 @@ class Projection:
         ndarray of float64, shape (n_pre, n_post)
             Zero where there is no synapse.
         """
-        values = self.weight if weight is None else np.asarray(weight, dtype=np.float64)
+        values = self.weight if weight is None else read_values(weight, self.n_synapses, "weight")
         dense = np.zeros((self.n_pre, self.n_post))
         rows = np.repeat(np.arange(self.n_pre), np.diff(self.ptr))
         np.add.at(dense, (rows, self.target), values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,14 +9,22 @@ from typing import Any, Literal
 
 import numpy as np
 
-from activome._checks import DEFAULT_MEMORY_LIMIT, check_choice, check_memory
+from activome._checks import DEFAULT_MEMORY_LIMIT, check_memory
 from activome.activity.events import Events
 from activome.activity.schema import Activity, make
 from activome.errors import ParameterError
 from activome.networks.spiking import _inputs as inputs_of
 from activome.networks.spiking._engine import run
-from activome.networks.spiking._flatten import Flat, State, flatten, fresh_state, in_chunks
-from activome.networks.spiking._options import WATCHED, check_words, count_steps, read_record
+from activome.networks.spiking._fingerprint import fingerprint
+from activome.networks.spiking._flatten import Flat, flatten, in_chunks
+from activome.networks.spiking._options import (
+    WATCHED,
+    check_options,
+    count_steps,
+    read_record,
+    units_of,
+)
+from activome.networks.spiking._state import State, begin, check_size, check_state, read_initial
 from activome.networks.spiking.homeostasis import SynapticScaling
 from activome.networks.spiking.network import Network
 
@@ -85,8 +92,8 @@ def simulate(
     dt : float, default=0.1
         Step of the clock, ms.
     record : "spikes" or mapping of str to sequence of str, default="spikes"
-        Spikes of all populations; or, by population, any of "spikes", "v", "exc", "inh", "theta"
-        and "u" (recovery of the meta-neuron).
+        Spikes of all populations; or, by population, any of "spikes" and of the variables of its
+        cells: "v", "exc", "inh", "theta" where thresholds adapt, and "u" of a MetaNeuron.
     record_every : int, default=1
         Steps between two samples of recorded variables.
     arrivals : {"before", "after"}, default="before"
@@ -98,13 +105,15 @@ def simulate(
         With n whole steps of refractory time the next spike comes n + 1 steps after a spike at the
         earliest, or n steps.
     initial : mapping of str to mapping of str to array-like, optional
-        Values of "v", "exc", "inh", "theta" or "u" to start from, by population.
+        Values of these variables to start from, by population.
     state : object, optional
-        ``state`` of an earlier result of the same network: time, weights and all else go on.
+        ``state`` of an earlier result of the same network: time, learned weights and all else go
+        on. Populations (names, sizes, kinds), projections (names, synapses, delays, receptors,
+        kinds of rules), ``dt`` and ``arrivals`` must be the same.
     n_jobs : int, default=1
         Threads over trials; for networks that do not change only.
     memory_limit : float, default=2 GiB
-        Bytes that state and recordings may take.
+        Bytes that the states at work may take, and as many for the recordings of all trials.
 
     Returns
     -------
@@ -138,35 +147,50 @@ def simulate(
     >>> result.spikes["cell"].time.round(4).tolist()
     [0.0109, 0.0219, 0.0329]
     """
-    check_words(arrivals, reset_rule, refractory_rule, n_jobs, record_every)
+    check_options(
+        network, arrivals, reset_rule, refractory_rule, n_jobs, record_every, memory_limit
+    )
     n_steps = count_steps(duration, dt)
     rules: Any = {"before": arrivals == "before", "refractory_rule": refractory_rule}
     flat = flatten(network, dt, **rules, memory_limit=memory_limit)
-    drives, n_trials = inputs_of.read_inputs(network, flat, inputs or {}, n_steps, dt)
+    drives = inputs_of.read_inputs(
+        network, flat, {} if inputs is None else inputs, n_steps, dt, memory_limit
+    )
+    n_trials = drives.n_trials
     wanted = read_record(network, record)
+    starts = read_initial(network, flat, {} if initial is None else initial)
+    of = fingerprint(network, flat, dt, arrivals)
+    if state is not None:
+        check_state(state, flat, flat.weight, of)
     if n_trials > 1 and state is not None:
         raise ParameterError("simulate: state goes on with one trial; the inputs have several.")
     if n_jobs > 1 and (flat.is_plastic or any(q.homeostasis for q in network.projections)):
         raise ParameterError(
             "simulate: n_jobs must be 1 for a network that learns: each trial needs the last one."
         )
-    clock = _Clock(flat, network, dt, n_steps, wanted, record_every, memory_limit / n_trials)
+    clock = _Clock(flat, network, dt, n_steps, n_trials, wanted, record_every, memory_limit)
     clock.flags[:] = arrivals == "before", reset_rule == "subtract", flat.is_plastic
-    weight = flat.weight.copy() if clock.is_changing else flat.weight
-    states = [state] if state is not None else [None] * n_trials
+    check_size(flat, flat.weight, min(n_jobs, n_trials), memory_limit)
+    weight = flat.weight.copy() if clock.is_changing and state is None else flat.weight
 
-    def one(k: int) -> tuple[State, Array, Array, Array]:
-        here = _start(flat, states[k], weight, initial or {}, memory_limit)
-        if clock.is_changing and states[k] is None:
+    ends: list[State] = []
+
+    def one(k: int) -> tuple[Array, Array]:
+        here = begin(flat, state, weight, starts, of, is_changing=clock.is_changing)
+        if clock.is_changing and state is None:
             clock.scale(here, "trial")
-        return here, *clock.advance(here, drives[k])
+        found = clock.advance(here, drives.of(k), k)
+        # Only the last trial can be gone on from: the states of all might fill the memory.
+        if k == n_trials - 1:
+            ends.append(here)
+        return found
 
     if n_jobs > 1 and n_trials > 1:
         with ThreadPoolExecutor(n_jobs) as pool:
-            done = list(pool.map(one, range(n_trials)))
+            trains = list(pool.map(one, range(n_trials)))
     else:
-        done = [one(k) for k in range(n_trials)]
-    return _result(clock, done, has_trials=inputs_of.have_trials(inputs or {}))
+        trains = [one(k) for k in range(n_trials)]
+    return _result(clock, ends[0], trains, has_trials=inputs_of.have_trials(inputs or {}))
 
 
 @dataclass
@@ -177,6 +201,7 @@ class _Clock:
     network: Network
     dt: float
     n_steps: int
+    n_trials: int
     wanted: dict[str, list[str]]
     every: int
     memory_limit: float
@@ -195,13 +220,17 @@ class _Clock:
         ]
         self.watch = np.array(pairs, np.int64).reshape(-1, 2)
         self.n_samples = -(-self.n_steps // self.every)
+        trials = f" in each of {self.n_trials} trials" if self.n_trials > 1 else ""
         check_memory(
-            8.0 * self.n_samples * len(pairs),
+            8.0 * self.n_trials * self.n_samples * len(pairs),
             owner="simulate",
-            what=f"{self.n_samples} samples of {len(pairs)} recorded variables",
+            what=f"{self.n_samples} samples of {len(pairs)} recorded variables{trials}",
             cure="Record fewer, raise record_every, or raise memory_limit.",
             limit=self.memory_limit,
         )
+        self.samples = np.zeros((self.n_trials, self.n_samples, len(pairs)))
+        # By trial, so that threads do not write the same number.
+        self.n_kept = [0] * self.n_trials
         self.scalings = [
             (k, rule)
             for k, q in enumerate(self.network.projections)
@@ -234,15 +263,13 @@ class _Clock:
                 found |= set(range(origin - origin % period + period, last, period))
         return sorted(found)
 
-    def advance(self, s: State, drive: inputs_of.Drive) -> tuple[Array, Array, Array]:
-        """Run all steps; returns steps and cells of spikes, and the samples."""
+    def advance(self, s: State, drive: inputs_of.Drive, k: int) -> tuple[Array, Array]:
+        """Run all steps of a trial; returns steps and cells of spikes, and writes the samples."""
         flat, origin = self.flat, s.step
         n = flat.n_cells
-        watch = np.zeros((self.n_samples, len(self.watch)))
         size = max(4 * n, 1 << 14)
         buffers = np.empty(size, np.int64), np.empty(size, np.int64)
         kept: list[tuple[Array, Array]] = []
-        n_kept = 0
         injected, fired = np.zeros(n), np.empty(n, np.int64)
         par = flat.par if drive.offset is None else flat.par + drive.offset
         chunks = in_chunks(flat, par)
@@ -257,12 +284,13 @@ class _Clock:
                     flat.back_ptr, flat.back, s.away_cells, s.away_steps, s.n_away, s.window,
                     flat.runs, arrived, behind, flat.fade, s.latest, s.trace_step, s.trace_value,
                     s.trace_count, self.recorded, *buffers, fired, self.watch[:, 0],
-                    self.watch[:, 1], watch, self.every, origin,
+                    self.watch[:, 1], self.samples[k], self.every, origin,
                 )  # fmt: skip
                 kept.append((buffers[0][:n_out] - origin, buffers[1][:n_out].copy()))
-                n_kept += n_out
+                self.n_kept[k] += n_out
+                n_kept = sum(self.n_kept)
                 check_memory(
-                    32.0 * n_kept + watch.nbytes,
+                    32.0 * n_kept + self.samples.nbytes,
                     owner="simulate",
                     what=f"the first {n_kept} spikes",
                     cure="Record fewer populations, run shorter, or raise memory_limit.",
@@ -270,48 +298,19 @@ class _Clock:
                 )
             self.scale(s, "interval", stop)
         steps, cells = (np.concatenate(column) for column in zip(*kept, strict=True))
-        return steps, cells, watch
-
-
-def _start(
-    flat: Flat,
-    state: State | None,
-    weight: Array,
-    initial: Mapping[str, Mapping[str, Any]],
-    memory_limit: float,
-) -> State:
-    # Weights that do not change are shared, not copied.
-    shared = {id(state.weight): state.weight} if state and weight is flat.weight else {}
-    here = copy.deepcopy(state, shared) if state else fresh_state(flat, weight, memory_limit)
-    if here.v.size != flat.n_cells or here.ring.shape[0] != flat.n_rows:
-        raise ParameterError("simulate: state must come from a run of the same network and clock.")
-    for name, values in initial.items():
-        k = flat.names.index(check_choice(name, flat.names, name="population", owner="simulate"))
-        for what, value in values.items():
-            check_choice(what, WATCHED, name="variable", owner="simulate")
-            array = np.asarray(value, dtype=np.float64)
-            n = flat.start[k + 1] - flat.start[k]
-            if array.shape not in ((), (n,)) or not np.isfinite(array).all():
-                raise ParameterError(
-                    f"simulate: initial {what} of {name!r} must be one finite number or one per "
-                    f"cell ({n}); got shape {array.shape}."
-                )
-            getattr(here, what)[flat.start[k] : flat.start[k + 1]] = array
-    # Without inhibitory synapses or current there is nothing to advance on that side.
-    flat.kinds[:, 4] |= np.logical_or.reduceat(here.inh != 0, flat.start[:-1])
-    return here
+        return steps, cells
 
 
 def _result(
-    clock: _Clock, done: Sequence[tuple[State, Array, Array, Array]], *, has_trials: bool
+    clock: _Clock, end: State, trains: Sequence[tuple[Array, Array]], *, has_trials: bool
 ) -> SimulationResult:
-    flat, end = clock.flat, done[-1][0]
+    flat = clock.flat
     tick, width = inputs_of.clock_ticks(clock.dt)
     spikes: dict[str, Events] = {}
     states: dict[str, dict[str, Activity]] = {}
-    origin = 0 if has_trials else end.step - clock.n_steps
-    trial = np.repeat(np.arange(len(done)), [steps.size for _, steps, _, _ in done])
-    step, cell = (np.concatenate([d[k] for d in done]) for k in (1, 2))
+    origin = end.step - clock.n_steps
+    trial = np.repeat(np.arange(len(trains)), [steps.size for steps, _ in trains])
+    step, cell = (np.concatenate(column) for column in zip(*trains, strict=True))
     column = 0
     for k, name in enumerate(flat.names):
         lo, hi = int(flat.start[k]), int(flat.start[k + 1])
@@ -321,7 +320,7 @@ def _result(
                 (step[here] + origin) * width,
                 cell[here] - lo,
                 trial=trial[here] if has_trials else None,
-                n_trials=len(done) if has_trials else None,
+                n_trials=len(trains) if has_trials else None,
                 tick=tick,
                 n_units=hi - lo,
                 t_start=origin * width,
@@ -331,15 +330,14 @@ def _result(
         for what in clock.wanted.get(name, ()):
             if what == "spikes":
                 continue
-            kind, units = WATCHED[what]
-            values = np.stack([d[3][:, column : column + hi - lo] for d in done])
+            values = clock.samples[:, :, column : column + hi - lo]
             column += hi - lo
             states.setdefault(name, {})[what] = make(
                 values if has_trials else values[0],
                 sampling_rate=1e3 / (clock.dt * clock.every),
                 start=origin * clock.dt * 1e-3,
-                kind=kind,
-                units=units,
+                kind=WATCHED[what],
+                units=units_of(clock.network[name])[what],
                 source="simulate",
                 name=what,
             )

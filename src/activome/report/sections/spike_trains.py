@@ -36,7 +36,7 @@ class _Question:
     name: str
     null: str
     found: Callable[[Any], str]
-    absent: str
+    absent: Callable[[Any], str]
     short: Callable[[Any], str]
 
 
@@ -71,33 +71,62 @@ def _rhythm(found: PopulationOscillation) -> str:
     )
 
 
+def _no_regularity(test: MonteCarloTest) -> str:
+    return (
+        f"Not told from Poisson processes: a local variation of {number(test.observed, 2)} (mean "
+        f"over units), where these have {number(float(np.mean(test.null)), 2)}"
+    )
+
+
+def _no_order(test: MonteCarloTest) -> str:
+    return (
+        "Not told from intervals in random order: the Lempel-Ziv complexity of short and long is "
+        f"{number(_excess(test))} of theirs"
+    )
+
+
+def _no_synchrony(test: MonteCarloTest) -> str:
+    return (
+        "Not told from trains that are shifted: spikes of different units fall in one bin "
+        f"{number(_excess(test))} times as often as in these"
+    )
+
+
+def _no_rhythm(found: PopulationOscillation) -> str:
+    return (
+        "Not told from trains that are shifted: the highest peak of the power of the population, "
+        f"at {number(found.frequency)} Hz, stands out by {number(found.test.observed, 2)} "
+        "deviations of the null"
+    )
+
+
 _QUESTIONS = (
     _Question(
         "regularity",
         "Poisson processes with as many spikes of each unit",
         _regularity,
-        "Trains are neither more nor less regular than Poisson processes",
+        _no_regularity,
         lambda test: "regular" if _excess(test) < 1 else "irregular",
     ),
     _Question(
         "order",
         "short and long intervals of each unit in random order within runs of 20",
         _order,
-        "Intervals come in no order that their Lempel-Ziv complexity would show",
+        _no_order,
         lambda test: "order of intervals",
     ),
     _Question(
         "synchrony",
         "each train shifted as a whole by up to 10 bins of 5 ms, or of the clock if it is coarser",
         _synchrony,
-        "Units do not fire together more often than chance has it",
+        _no_synchrony,
         lambda test: f"synchrony {number(_excess(test))} x chance",
     ),
     _Question(
         "oscillation",
         "each train shifted as a whole by up to 100 bins; the highest peak of any frequency",
         _rhythm,
-        "The population has no rhythm beyond those of single units",
+        _no_rhythm,
         lambda found: f"{number(found.frequency)} Hz",
     ),
 )
@@ -137,7 +166,9 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
         outcome, p_value = outcomes[question.name], corrected[question.name]
         test = _test(outcome)
         evidence = Test(question.null, len(test.null), p_value, test.p_value)
-        said = Statement.judged(question.found(outcome), question.absent, evidence, settings.alpha)
+        said = Statement.judged(
+            question.found(outcome), question.absent(outcome), evidence, settings.alpha
+        )
         statements.append(said)
         numbers |= {f"p_{question.name}": p_value, question.name: test.observed}
         arrays[f"{question.name}_null"] = test.null

@@ -57,7 +57,8 @@ def analyse(recording: Recording, settings: ReportSettings) -> Section:
                 f"There is memory: neighbouring samples of a unit are correlated (rms over units "
                 f"{number(observed, 2)}); the median autocorrelation time is "
                 f"{number(seconds, 2)} {recording.time_unit}",
-                "Neighbouring samples of a unit are not correlated",
+                "Not told from samples in random order: the correlation of neighbouring samples of "
+                f"a unit is {number(observed, 2)} (rms over units)",
                 test,
                 settings.alpha,
             )
