@@ -132,7 +132,8 @@ class ByHand:
 
     def merge(self, per_head: Array, first: Array) -> Array:
         """Sum over the query heads that share a key or value head."""
-        return np.einsum("thi,hg->tgi", per_head, first).reshape(len(per_head), -1)
+        merged = np.einsum("thi,hg->tgi", per_head, first)
+        return np.asarray(merged.reshape(len(per_head), -1))
 
 
 @pytest.mark.parametrize("attend", [True, False])
