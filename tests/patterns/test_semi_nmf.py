@@ -74,7 +74,7 @@ def test_one_feature_by_hand() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("init", ["random", "kmeans", "svd"])
+@pytest.mark.parametrize("init", ["random", "kmeans", "svd", "varimax"])
 def test_with_all_entries_the_loss_never_rises(seed: int, init: str) -> None:
     X = np.random.default_rng(seed).normal(size=(120, 15))
     model = SemiNMF(5, 1.0, max_iter=150, init=init, random_state=seed, **FIXED).fit(X)
@@ -193,7 +193,7 @@ def test_transform_leaves_features_and_takes_each_row_by_itself() -> None:
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1e6])
-@pytest.mark.parametrize("init", ["random", "svd", "kmeans"])
+@pytest.mark.parametrize("init", ["random", "svd", "varimax", "kmeans"])
 def test_volts_and_microvolts_give_the_same_parts(scale: float, init: str) -> None:
     X, _ = planted()
     one = SemiNMF(4, 0.125, max_iter=40, init=init, **FIXED).fit(X)
@@ -267,7 +267,7 @@ def test_rank_below_the_number_of_components_is_no_trap() -> None:
 def test_csr_gives_the_dense_answer() -> None:
     rng = np.random.default_rng(3)
     X = rng.normal(size=(90, 14)) * (rng.random((90, 14)) < 0.2)
-    for init in ("random", "svd", "kmeans"):
+    for init in ("random", "svd", "varimax", "kmeans"):
         dense = SemiNMF(3, 0.5, max_iter=30, init=init, **FIXED).fit(X)
         rows = SemiNMF(3, 0.5, max_iter=30, init=init, **FIXED).fit(sparse.csr_matrix(X))
         np.testing.assert_allclose(rows.components_, dense.components_, atol=1e-7)

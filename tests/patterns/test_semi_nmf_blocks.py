@@ -27,7 +27,7 @@ def _coef(model: SemiNMF) -> Array:
     return model.coef_
 
 
-@pytest.mark.parametrize("init", ["random", "kmeans", "svd"])
+@pytest.mark.parametrize("init", ["random", "kmeans", "svd", "varimax"])
 @pytest.mark.parametrize("block", [1000, 64])
 def test_blocks_give_the_answer_of_memory(init: str, block: int) -> None:
     X, _ = planted()
@@ -49,7 +49,7 @@ def test_blocks_give_the_answer_of_memory(init: str, block: int) -> None:
     assert parts.n_iter_ == whole.n_iter_
 
 
-@pytest.mark.parametrize("init", ["random", "svd"])
+@pytest.mark.parametrize("init", ["random", "svd", "varimax"])
 def test_blocks_of_equal_content_keep_coefficients_each(init: str) -> None:
     X, _ = planted(n=400)
     X[100:250] = 0.0

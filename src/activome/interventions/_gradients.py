@@ -34,6 +34,9 @@ def gradients(
 
     def see(value: Any, context: Context) -> Any:
         seen = value if value.requires_grad else value.detach().requires_grad_()
+        if value.requires_grad and context.site.io == "in":
+            # What comes in may go elsewhere too, as around a block: that is no part of the node.
+            seen = value.clone()
         met[context.site.label] = seen
         # The network goes on with a copy: what it writes in place has a gradient of its own.
         return seen.clone()

@@ -16,6 +16,8 @@ Matrix = Any
 
 _FLOOR = 1e-6
 _FEW_UNITS = 400
+# Most steps of the rotation; it need only be near, as it is a start.
+_TURNS = 30
 # Starting features are learned on at most this many rows, the same ones in memory and in blocks.
 START_ROWS = 10_000
 
@@ -37,6 +39,8 @@ def learn_start(rows: Matrix, n_components: int, init: str, seed: int) -> Array 
         fitted = KMeans(n_components, n_init=1, random_state=seed).fit(rows)
         return np.asarray(fitted.cluster_centers_, dtype=np.float64).T
     left, size, right = _leading(rows, n_components, seed)
+    if init == "varimax":
+        left, right, size = _turned(left, size, right)
     # The sign is free; the half with more energy is the half that is kept.
     up, down = (np.maximum(side, 0) for side in (left, -left))
     sign = np.where((up**2).sum(axis=0) >= (down**2).sum(axis=0), 1.0, -1.0)
@@ -59,6 +63,39 @@ def _leading(rows: Matrix, n_components: int, seed: int) -> tuple[Array, Array, 
     right, size = vectors[:, ::-1], np.sqrt(np.maximum(energy[::-1], 0.0))
     projected = np.asarray(rows @ right)
     return projected / np.where(size > 0, size, 1.0), size, right.T
+
+
+def _turned(left: Array, size: Array, right: Array) -> tuple[Array, Array, Array]:
+    """Rotate singular vectors within their span until each is large in few rows.
+
+    The directions come back divided by their singular values, so that all count as of size 1.
+    """
+    is_used = size > size.max(initial=0.0) * 1e-12
+    scores = left[:, is_used].astype(np.float64) * np.sqrt(left.shape[0])
+    turn = _varimax(scores)
+    # Rows times these give the rotated scores.
+    found = turn.T @ (right[is_used] / size[is_used, np.newaxis])
+    n_spare = int(np.count_nonzero(~is_used))
+    return (
+        np.pad(scores @ turn, ((0, 0), (0, n_spare))),
+        np.pad(found, ((0, n_spare), (0, 0))),
+        np.ones(size.size),
+    )
+
+
+def _varimax(scores: Array) -> Array:
+    """Return the rotation (K, K) that spreads the squares of the columns of scores most."""
+    turn, reached = np.eye(scores.shape[1]), 0.0
+    for _ in range(_TURNS):
+        turned = scores @ turn
+        square = turned * turned
+        pull = scores.T @ (turned * (square - square.mean(axis=0)))
+        before, gain, after = linalg.svd(pull, check_finite=False)
+        turn = before @ after
+        if gain.sum() <= reached * (1 + 1e-5):
+            break
+        reached = gain.sum()
+    return np.asarray(turn)
 
 
 def start_coef(

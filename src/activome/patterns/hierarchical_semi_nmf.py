@@ -47,7 +47,7 @@ class HierarchicalSemiNMF(SampleTransformer):
         Iterations without improvement after which a level has converged.
     reg : float, default=1e-6
         Ridge of the solve for the features.
-    init : {"random", "kmeans", "svd"}, default="random"
+    init : {"random", "kmeans", "svd", "varimax"}, default="random"
         Start of each level, as in ``SemiNMF``.
     random_state : int, numpy.random.Generator or None, default=0
         Seed of the first level; each further level takes the next integer.

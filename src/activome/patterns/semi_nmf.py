@@ -21,7 +21,7 @@ from activome.patterns._semi_nmf_start import learn_start, start_coef, start_row
 __all__ = ["SemiNMF"]
 
 Array = np.ndarray[Any, Any]
-INITS = ("random", "kmeans", "svd")
+INITS = ("random", "kmeans", "svd", "varimax")
 # Guards the division of the update, against the mean square of the data.
 _EPS = 1e-6
 
@@ -53,9 +53,10 @@ class SemiNMF(BlockwiseSemiNMF, SampleTransformer):
         Iterations without improvement after which the fit has converged.
     reg : float, default=1e-6
         Ridge of the solve for the features, relative to coefficients of unit length.
-    init : {"random", "kmeans", "svd"}, default="random"
-        Uniform coefficients; membership of k-means clusters; or the positive half of each singular
-        vector.
+    init : {"random", "kmeans", "svd", "varimax"}, default="random"
+        Uniform coefficients; membership of k-means clusters; the positive half of each singular
+        vector; or that of singular vectors rotated so that each is large in few samples, which
+        finds parts that are rarely in use where the others end in a local optimum.
     random_state : int, numpy.random.Generator or None, default=0
         Seed of the start.
 
@@ -102,7 +103,8 @@ class SemiNMF(BlockwiseSemiNMF, SampleTransformer):
     Our choices: convergence is relative; the constant that guards the division is relative to the
     mean square of the data, so that volts and microvolts give the same parts; a component that
     died starts again from the sample that is reconstructed worst. Starts by k-means and by singular
-    vectors look at 10,000 samples at most.
+    vectors look at 10,000 samples at most. The start by rotation [3]_ is ours: coefficients that
+    are mostly zero are what varimax looks for, so that it begins near the parts.
 
     ``transform`` holds the features fixed and solves the non-negative least squares of each sample
     exactly: it reconstructs the training data at least as well as ``coef_``. The multiplicative
@@ -118,6 +120,7 @@ class SemiNMF(BlockwiseSemiNMF, SampleTransformer):
        features via semi-nonnegative matrix factorization", 2025.
     .. [2] C. Ding, T. Li and M. I. Jordan, "Convex and semi-nonnegative matrix factorizations",
        2010.
+    .. [3] H. F. Kaiser, "The varimax criterion for analytic rotation in factor analysis", 1958.
 
     Examples
     --------

@@ -94,7 +94,7 @@ def choose_n_components(
     ----------
     estimator : estimator
         Any with ``n_components`` and, once fitted, ``components_``, such as
-        ``SemiNMF(keep=0.2, init="svd")``. It is cloned; its own number does not matter. Random
+        ``SemiNMF(keep=0.2, init="varimax")``. It is cloned; its own number does not matter. Random
         starts end in different places and so look less stable: take one that depends on the data.
     activity : xarray.DataArray or array-like, shape (n_samples, n_units)
         An Activity, or plain numbers, samples in order of time.
@@ -160,7 +160,7 @@ def choose_n_components(
     >>> rng = np.random.default_rng(0)
     >>> use = rng.exponential(size=(600, 3)) * (rng.random((600, 3)) < 0.2)
     >>> X = 2 * use @ np.kron(np.eye(3), np.ones(6)) + rng.normal(size=(600, 18))
-    >>> result = choose_n_components(SemiNMF(keep=0.4, init="svd"), X, (2, 3, 4, 5))
+    >>> result = choose_n_components(SemiNMF(keep=0.4, init="varimax"), X, (2, 3, 4, 5))
     >>> result.n_components, result.p_value < 0.05
     (3, True)
     """

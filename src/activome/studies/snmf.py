@@ -142,7 +142,7 @@ def planted_recording(seed: int, n_samples: int) -> dict[str, Any]:
     activity, features = neural_recording(seed, n_samples=n_samples)
     positive = np.maximum(activity, 0.0)
     models = {
-        _METHODS[0]: (SemiNMF(6, keep=15 / 80, init="svd", random_state=seed), activity),
+        _METHODS[0]: (SemiNMF(6, keep=15 / 80, init="varimax", random_state=seed), activity),
         _METHODS[1]: (NMF(6, solver="mu", max_iter=500, random_state=seed), positive),
         _METHODS[2]: (
             DictionaryLearning(
@@ -204,7 +204,7 @@ def number_of_parts(seed: int, candidates: tuple[int, ...], max_samples: int) ->
     """Choose the number of parts of a planted recording."""
     activity, _ = neural_recording(seed)
     result = choose_n_components(
-        SemiNMF(keep=0.2, init="svd"),
+        SemiNMF(keep=0.2, init="varimax"),
         activity,
         candidates,
         max_samples=max_samples,
@@ -221,7 +221,7 @@ def number_of_parts(seed: int, candidates: tuple[int, ...], max_samples: int) ->
 def number_without_structure(kind: str, seed: int) -> int:
     """Choose the number of parts where there are none."""
     activity = unrelated_units(kind, seed)
-    model = SemiNMF(keep=0.3, init="svd")
+    model = SemiNMF(keep=0.3, init="varimax")
     return choose_n_components(model, activity, (2, 4, 6), random_state=seed).n_components
 
 
