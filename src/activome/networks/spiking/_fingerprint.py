@@ -16,14 +16,14 @@ __all__ = ["find_difference", "fingerprint"]
 
 Array = np.ndarray[Any, Any]
 # Entries of an array that are read: all of a small one, evenly spread ones of a large one.
-_MOST = 1 << 17
+_MOST = 1 << 14
 
 
 def fingerprint(network: Network, flat: Flat, dt: float, arrivals: str) -> dict[str, str]:
     """Say of a network and its clock, by name, what the arrays of a state depend on.
 
     Populations count with their order, names, sizes and kinds of cells; projections with their
-    names, ends, receptors, synapses, delays and rules. Of the arrays of synapses up to 131,072
+    names, ends, receptors, synapses, delays and rules. Of the arrays of synapses up to 16,384
     entries each are read, besides their number and the shortest and longest delay. Of a rule the
     kind and the words count. Weights, and the numbers of cells and rules, may be others.
     """
