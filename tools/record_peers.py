@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from importlib.metadata import version
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -109,8 +110,8 @@ def _jumps(b: Any, generator: np.random.Generator) -> dict[str, Array]:
         "jump_input_unit": unit.astype(np.uint8),
         "jump_drive_1024": drive.astype(np.int16),
     }
-    for reset, refractory in (("v = 0", 0), ("v = 0", 3), ("v = 0", 20), ("v -= 1", 0),
-                              ("v -= 1", 20)):  # fmt: skip
+    pairs = product(("v = 0", "v -= 1"), (0, 1, 3, 20))
+    for reset, refractory in pairs:
         given = b.SpikeGeneratorGroup(n_in, unit, step * _DT * b.ms)
         cells = b.NeuronGroup(
             n,
