@@ -125,8 +125,8 @@ class SparseAutoencoder(SampleTransformer):
     >>> rng = np.random.default_rng(0)
     >>> planted = np.eye(8)[rng.integers(8, size=2000)] * rng.uniform(1, 2, (2000, 1))
     >>> model = SparseAutoencoder(8, k=1, n_steps=200, random_state=0).fit(planted)
-    >>> round(model.explained_variance_, 2), model.transform(planted).shape
-    (0.99, (2000, 8))
+    >>> model.explained_variance_ > 0.95, model.transform(planted).shape
+    (True, (2000, 8))
     """
 
     _min_samples = 2
