@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from activome._compile import kernel
-from activome.networks.spiking._traces import NEVER, read
+from activome.networks.spiking._traces import read
 
 __all__ = [
     "LISTED_AT_ONCE",
@@ -33,6 +33,7 @@ __all__ = [
 Array = np.ndarray[Any, Any]
 # Synapses that are listed whether they are there or not: room that a list needs at its end.
 LISTED_AT_ONCE = 8
+_NEVER = -(2**62)
 
 
 @kernel()
@@ -280,7 +281,7 @@ def scale_drive(
         for turn in range(2):
             for c in range(lo, hi):
                 cell = projection[q, 12] + back[c, 1]
-                reached = NEVER
+                reached = _NEVER
                 for ago in range(1, min(count[cell], mask + 1) + 1):
                     j = (count[cell] - ago) & mask
                     if step[cell, j] + back[c, 2] <= t:

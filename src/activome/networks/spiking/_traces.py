@@ -13,10 +13,9 @@ import numpy as np
 
 from activome._compile import kernel
 
-__all__ = ["NEVER", "fading", "read", "remember_spikes"]
+__all__ = ["fading", "read", "remember_spikes"]
 
 Array = np.ndarray[Any, Any]
-NEVER = -(2**62)
 
 
 @kernel()

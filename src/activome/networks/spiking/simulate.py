@@ -151,8 +151,13 @@ def simulate(
         network, arrivals, reset_rule, refractory_rule, n_jobs, record_every, memory_limit
     )
     n_steps = count_steps(duration, dt)
-    rules: Any = {"before": arrivals == "before", "refractory_rule": refractory_rule}
-    flat = flatten(network, dt, **rules, memory_limit=memory_limit)
+    flat = flatten(
+        network,
+        dt,
+        before=arrivals == "before",
+        refractory_rule=refractory_rule,
+        memory_limit=memory_limit,
+    )
     drives = inputs_of.read_inputs(
         network, flat, {} if inputs is None else inputs, n_steps, dt, memory_limit
     )
